@@ -1,0 +1,157 @@
+#include <sluice/channels/detail/chan_core.hpp>
+
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+namespace sluice::detail {
+
+namespace {
+constexpr std::size_t header_size = (sizeof(chan_core) + 15) / 16 * 16;
+}
+
+chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity) {
+    const std::size_t size = element.size == 0 ? 1 : element.size;
+    if (capacity < 0 || capacity > std::numeric_limits<std::int32_t>::max() ||
+        static_cast<std::size_t>(capacity) > (std::size_t{1} << 47) / size) {
+        throw std::logic_error("sluice: a channel cannot have the capacity " + std::to_string(capacity));
+    }
+    void* const memory = frame_pool::allocate(header_size + element.size * static_cast<std::size_t>(capacity));
+    return ::new (memory) chan_core(element, static_cast<std::uint32_t>(capacity));
+}
+
+void chan_core::destroy() noexcept {
+    if (element_.destroy != nullptr) {
+        for (std::uint32_t n = count_.load(relaxed); n != 0; --n) {
+            element_.destroy(at(head_));
+            head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+        }
+    }
+    this->~chan_core();
+    frame_pool::deallocate(this);
+}
+
+void* chan_core::at(std::uint32_t i) noexcept {
+    return reinterpret_cast<std::byte*>(this) + header_size + std::size_t{i} * element_.size;
+}
+
+void chan_core::relocate(void* to, void* from) noexcept {
+    if (element_.relocate != nullptr) {
+        element_.relocate(to, from);
+    } else if (element_.size == sizeof(std::uint64_t)) {
+        std::memcpy(to, from, sizeof(std::uint64_t));
+    } else if (element_.size != 0) {
+        std::memcpy(to, from, element_.size);
+    }
+}
+
+void chan_core::push(void* from) noexcept {
+    const std::uint32_t n = count_.load(relaxed);
+    const std::uint32_t tail = head_ + n;
+    relocate(at(tail >= capacity_ ? tail - capacity_ : tail), from);
+    count_.store(n + 1, relaxed);
+}
+
+void chan_core::pop(void* to) noexcept {
+    relocate(to, at(head_));
+    head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+    count_.store(count_.load(relaxed) - 1, relaxed);
+}
+
+// Takes the first waiting party that can still be served; it is readied when the gate is released.
+chan_leaf* chan_core::claim(wait_queue& queue, wake_list& wakes) noexcept {
+    bool early = false;
+    auto* const l = static_cast<chan_leaf*>(queue.claim_front(early));
+    if (l == nullptr) return nullptr;
+    l->result = chan_leaf::outcome::value;
+    if (!early) wakes.add(*l);
+    return l;
+}
+
+chan_core::attempt chan_core::send_now(void* slot, wake_list& wakes) noexcept {
+    if (closed_) return attempt::closed;
+    if (!receivers_.empty()) {
+        if (chan_leaf* const receiver = claim(receivers_, wakes)) {
+            relocate(receiver->slot, slot);
+            return attempt::done;
+        }
+    }
+    if (count_.load(relaxed) == capacity_) return attempt::not_ready;
+    push(slot);
+    return attempt::done;
+}
+
+chan_core::attempt chan_core::recv_now(void* slot, wake_list& wakes) noexcept {
+    if (count_.load(relaxed) != 0) {
+        pop(slot);
+        if (!senders_.empty()) {
+            // The freed slot is at the tail: the first waiting sender's value goes there, so that the order stays.
+            if (chan_leaf* const sender = claim(senders_, wakes)) push(sender->slot);
+        }
+        return attempt::done;
+    }
+    if (!senders_.empty()) {
+        if (chan_leaf* const sender = claim(senders_, wakes)) {
+            relocate(slot, sender->slot);
+            return attempt::done;
+        }
+    }
+    return closed_ ? attempt::closed : attempt::not_ready;
+}
+
+chan_core::attempt chan_core::try_send(void* slot) noexcept {
+    wake_list wakes;
+    gate_.lock();
+    const attempt a = send_now(slot, wakes);
+    gate_.unlock();
+    wakes.wake_all();
+    return a;
+}
+
+chan_core::attempt chan_core::try_recv(void* slot) noexcept {
+    wake_list wakes;
+    gate_.lock();
+    const attempt a = recv_now(slot, wakes);
+    gate_.unlock();
+    wakes.wake_all();
+    return a;
+}
+
+bool chan_core::close() noexcept {
+    wake_list wakes;
+    {
+        const std::lock_guard guard(gate_);
+        if (std::exchange(closed_, true)) return false;
+        const auto mark = [](leaf& l) { static_cast<chan_leaf&>(l).result = chan_leaf::outcome::closed; };
+        claim_all(receivers_, wakes, mark);
+        claim_all(senders_, wakes, mark);
+    }
+    wakes.wake_all();
+    return true;
+}
+
+spin_lock* chan_leaf::gate() noexcept {
+    return channel == nullptr ? nullptr : &channel->gate_;
+}
+
+bool chan_leaf::commit(wake_list& wakes) noexcept {
+    const chan_core::attempt a =
+        way == direction::send ? channel->send_now(slot, wakes) : channel->recv_now(slot, wakes);
+    if (a == chan_core::attempt::not_ready) return false;
+    result = a == chan_core::attempt::done ? outcome::value : outcome::closed;
+    return true;
+}
+
+void chan_leaf::enlist() noexcept {
+    (way == direction::send ? channel->senders_ : channel->receivers_).push_back(*this);
+}
+
+wait_site chan_leaf::site() const noexcept {
+    if (channel == nullptr) return {way == direction::send ? "send on a nil channel" : "recv on a nil channel", nullptr};
+    return {way == direction::send ? "send on a channel" : "recv on a channel", channel};
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,132 @@
+// The part of a channel that does not depend on the element's type.
+//
+// Concepts
+//   A channel is a ring of slots, possibly of none, and two queues of waiting leaves. Senders and receivers meet under
+//   one lock. Whoever finds a waiting counterpart serves it completely: the value is moved before the lock is released,
+//   and the counterpart, once readied, has nothing left to do and cannot be overtaken.
+//
+// Invariants (under gate_)
+//   At least one of senders_ and receivers_ is empty, but for leaves of one select that stands on both sides.
+//   count_ > 0 implies that nobody waits to receive; count_ < capacity_ implies that nobody waits to send.
+//   A slot holds a live value exactly if it is one of the count_ slots from head_ on.
+//   closed_ is set once; after that both queues are empty.
+//
+// Elements are moved by `relocate` under the lock, so moving one must not throw.
+//
+// Rejected: a lock-free ring (a select must commit on several channels at once, and a wait must be linked in the same
+// step that finds the ring full; each needs the lock, and a ring beside it costs a second read-modify-write), waking a
+// receiver that then looks for the value itself (it can be overtaken again and again).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include <sluice/runtime/detail/frame_pool.hpp>
+#include <sluice/runtime/detail/waiter.hpp>
+
+namespace sluice::detail {
+
+/// How a channel handles its elements.
+struct element_type {
+    std::size_t size;
+    /// Moves the value at `from` to the raw memory at `to`, and ends the one at `from`. Null: memcpy does.
+    void (*relocate)(void* to, void* from) noexcept;
+    void (*destroy)(void* at) noexcept;
+};
+
+template <class T>
+inline constexpr element_type element_of{
+    sizeof(T),
+    std::is_trivially_copyable_v<T> ? nullptr
+                                    : +[](void* to, void* from) noexcept {
+                                          T& source = *static_cast<T*>(from);
+                                          ::new (to) T(std::move(source));
+                                          source.~T();
+                                      },
+    +[](void* at) noexcept { static_cast<T*>(at)->~T(); },
+};
+
+template <>
+inline constexpr element_type element_of<void>{0, nullptr, nullptr};
+
+class chan_core;
+
+enum class direction : std::uint8_t { send, recv };
+
+/// A send's or a receive's place at a channel. The value to send stands at `slot`; a received one is put there.
+class chan_leaf : public leaf {
+public:
+    enum class outcome : std::uint8_t { none, value, closed };
+
+    spin_lock* gate() noexcept final;
+    bool rendezvous() const noexcept final { return true; }
+    bool commit(wake_list& wakes) noexcept final;
+    void enlist() noexcept final;
+    wait_site site() const noexcept final;
+
+    chan_core* channel;  // null: a nil channel
+    void* slot = nullptr;
+    direction const way;
+    outcome result = outcome::none;  // written by whoever commits
+
+protected:
+    chan_leaf(chan_core* c, direction d) noexcept : channel(c), way(d) {}
+    chan_leaf(chan_leaf&& other) noexcept : leaf(std::move(other)), channel(other.channel), way(other.way) {}
+    ~chan_leaf() = default;
+};
+
+class chan_core {
+public:
+    enum class attempt : std::uint8_t { done, not_ready, closed };
+
+    /// Throws std::logic_error for a capacity that is negative or too large, std::bad_alloc.
+    static chan_core* make(const element_type& element, std::ptrdiff_t capacity);
+    chan_core(const chan_core&) = delete;
+    chan_core& operator=(const chan_core&) = delete;
+
+    void ref() noexcept { refs_.fetch_add(1, relaxed); }
+    void unref() noexcept {
+        if (refs_.fetch_sub(1, acq_rel) == 1) destroy();
+    }
+
+    /// Never wait. The value is moved from, or to, `slot` exactly if the answer is done.
+    attempt try_send(void* slot) noexcept;
+    attempt try_recv(void* slot) noexcept;
+
+    /// False: it was closed already.
+    bool close() noexcept;
+
+    std::size_t size() const noexcept { return count_.load(relaxed); }
+    std::size_t capacity() const noexcept { return capacity_; }
+    spin_lock& gate() noexcept { return gate_; }
+
+private:
+    friend class chan_leaf;
+
+    chan_core(const element_type& element, std::uint32_t capacity) noexcept : element_(element), capacity_(capacity) {}
+    ~chan_core() = default;
+    void destroy() noexcept;
+
+    // Gate held.
+    attempt send_now(void* slot, wake_list& wakes) noexcept;
+    attempt recv_now(void* slot, wake_list& wakes) noexcept;
+    chan_leaf* claim(wait_queue& queue, wake_list& wakes) noexcept;
+    void* at(std::uint32_t i) noexcept;
+    void relocate(void* to, void* from) noexcept;
+    void push(void* from) noexcept;
+    void pop(void* to) noexcept;
+
+    const element_type& element_;
+    std::uint32_t const capacity_;
+    atomic<std::uint32_t> refs_{1};
+    spin_lock gate_;
+    bool closed_ = false;              // under gate_
+    std::uint32_t head_ = 0;           // under gate_
+    atomic<std::uint32_t> count_{0};   // written under gate_
+    wait_queue senders_;               // under gate_
+    wait_queue receivers_;             // under gate_
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,53 @@
+#include <sluice/channels/detail/tick_source.hpp>
+
+#include <mutex>
+
+#include <sluice/runtime/detail/worker.hpp>
+
+namespace sluice::detail {
+
+// Under control_. True: it was running, or a tick was pending.
+bool tick_source::halt() noexcept {
+    const bool was_running = timer_node::queue != nullptr && timer_node::queue->cancel(*this);
+    const std::lock_guard guard(gate_);
+    return std::exchange(pending_, none) != none || was_running;
+}
+
+bool tick_source::stop() noexcept {
+    const std::lock_guard guard(control_);
+    return halt();
+}
+
+bool tick_source::reset(std::int64_t first, std::int64_t period) {
+    timer_queue& here = require_worker("a timer").timers();
+    const std::lock_guard guard(control_);
+    const bool was_running = halt();
+    period_ = period;
+    when = first;
+    const std::lock_guard queue_guard(here.gate());
+    here.add(*this);
+    return was_running;
+}
+
+runnable* tick_source::fire(timer_node& node, wake_list& wakes) noexcept {
+    auto& self = static_cast<tick_source&>(node);
+    const std::int64_t due = self.when;
+    {
+        const std::lock_guard guard(self.gate_);
+        bool early = false;
+        if (auto* const waiter = static_cast<tick_leaf*>(self.waiters_.claim_front(early))) {
+            waiter->due = due;
+            if (!early) wakes.add(*waiter);
+        } else if (!self.pending()) {
+            self.pending_ = due;
+        }
+    }
+    if (self.period_ != 0) {
+        const std::int64_t missed = (now() - due) / self.period_;  // a late worker skips ticks, it does not catch up
+        self.when = due + (missed + 1) * self.period_;
+        self.timer_node::queue->add(self);  // into the room that it has just left
+    }
+    return nullptr;
+}
+
+}  // namespace sluice::detail

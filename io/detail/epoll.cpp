@@ -1,0 +1,116 @@
+#include <sluice/io/detail/epoll.hpp>
+
+#include <array>
+#include <cerrno>
+#include <mutex>
+#include <system_error>
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sluice/runtime/detail/worker.hpp>
+
+namespace sluice::io::detail {
+
+namespace {
+constexpr int most_events = 256;
+constexpr std::int64_t for_ever = -1;
+}  // namespace
+
+epoll_reactor::epoll_reactor()
+    : epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLET;  // every write is an edge of its own: the counter is never read
+    if (epoll_fd_ >= 0 && wake_fd_ >= 0 && ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) == 0) return;
+    const int error = errno;
+    if (epoll_fd_ >= 0) ::close(epoll_fd_);
+    if (wake_fd_ >= 0) ::close(wake_fd_);
+    throw std::system_error(error, std::generic_category(), "sluice: epoll");
+}
+
+epoll_reactor::~epoll_reactor() {
+    release_unwatched();
+    ::close(epoll_fd_);
+    ::close(wake_fd_);
+    forget_all();
+}
+
+int epoll_reactor::watch(descriptor& d) noexcept {
+    epoll_event event{};
+    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.data.ptr = &d;
+    add_to_list(d);
+    if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, d.fd(), &event) == 0) return 0;
+    const int error = errno;
+    remove_from_list(d);
+    return error;
+}
+
+void epoll_reactor::unwatch(descriptor& d) noexcept {
+    ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, d.fd(), nullptr);
+    {
+        const std::lock_guard guard(inbox_lock_);
+        d.inbox_next = inbox_;
+        inbox_ = &d;
+        inbox_full_.store(true, sluice::detail::release);
+    }
+    sluice::detail::worker* const here = sluice::detail::current_worker();
+    if (here == nullptr || &here->io() != this) wake();
+}
+
+void epoll_reactor::release_unwatched() noexcept {
+    if (!inbox_full_.load(sluice::detail::acquire)) return;
+    descriptor* d = nullptr;
+    {
+        const std::lock_guard guard(inbox_lock_);
+        d = inbox_;
+        inbox_ = nullptr;
+        inbox_full_.store(false, sluice::detail::relaxed);
+    }
+    while (d != nullptr) {
+        descriptor* const next = d->inbox_next;
+        remove_from_list(*d);
+        d->unwatched();
+        d = next;
+    }
+}
+
+bool epoll_reactor::harvest(std::int64_t wait_ns) noexcept {
+    std::array<epoll_event, most_events> events;
+    const timespec time{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+    const int n = ::epoll_pwait2(epoll_fd_, events.data(), most_events, wait_ns == for_ever ? nullptr : &time, nullptr);
+    for (int i = 0; i < n; ++i) {
+        const epoll_event& e = events[static_cast<std::size_t>(i)];
+        if (e.data.ptr == nullptr) continue;  // a wake
+        static_cast<descriptor*>(e.data.ptr)
+            ->edge({(e.events & EPOLLIN) != 0, (e.events & EPOLLOUT) != 0,
+                    (e.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0});
+    }
+    release_unwatched();
+    return n > 0;
+}
+
+bool epoll_reactor::poll() noexcept {
+    if (!harvest_lock_.try_lock()) return false;
+    const bool any = harvest(0);
+    harvest_lock_.unlock();
+    return any;
+}
+
+void epoll_reactor::park(std::int64_t deadline) noexcept {
+    // Holding the lock over the sleep keeps others out while this worker is at hand.
+    if (!harvest_lock_.try_lock()) return;
+    const std::int64_t left = deadline == no_deadline ? for_ever : deadline - sluice::detail::now();
+    harvest(left < 0 && left != for_ever ? 0 : left);
+    harvest_lock_.unlock();
+}
+
+void epoll_reactor::wake() noexcept {
+    const std::uint64_t one = 1;
+    while (::write(wake_fd_, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+}  // namespace sluice::io::detail

@@ -1,0 +1,115 @@
+#include <sluice/runtime/context.hpp>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+
+namespace sluice {
+
+using detail::canceller;
+using detail::context_node;
+
+namespace {
+
+context_node* referenced(const context& c) noexcept {
+    if (c.node() != nullptr) c.node()->ref();
+    return c.node();
+}
+
+std::int64_t deadline_of(const context& c) noexcept {
+    return c.node() == nullptr ? context_node::no_deadline : c.node()->deadline();
+}
+
+template <class CancelFunction>
+std::pair<context, CancelFunction> cancellable(const context& parent) {
+    auto* const node = detail::make_pooled<canceller>(referenced(parent), deadline_of(parent));
+    node->attach();
+    context ctx(node);
+    CancelFunction cancel(node);
+    return {std::move(ctx), std::move(cancel)};
+}
+
+std::pair<context, cancel_function> expiring(const context& parent, std::int64_t at, failure cause) {
+    if (deadline_of(parent) < at) return cancellable<cancel_function>(parent);
+    detail::worker& here = detail::require_worker("a context with a deadline");
+    auto* const node = detail::make_pooled<detail::deadline_canceller>(referenced(parent), at, cause);
+    context ctx(node);
+    const bool expired = at <= detail::now();
+    // The timer comes first: it must be in place before the parent can end this context.
+    if (!expired) node->start_timer(here.timers());
+    node->attach();
+    if (expired) node->cancel(errc::deadline_exceeded, cause ? cause : failure(errc::deadline_exceeded));
+    cancel_function cancel(node);
+    return {std::move(ctx), std::move(cancel)};
+}
+
+std::int64_t nanoseconds_from_now(std::chrono::nanoseconds d) noexcept {
+    const std::int64_t start = detail::now();
+    std::int64_t at = 0;
+    return __builtin_add_overflow(start, d.count(), &at) ? context_node::no_deadline : at;
+}
+
+}  // namespace
+
+void detail::cancel_handle::end(const failure& cause) const noexcept {
+    canceller_->cancel(errc::canceled, cause ? cause : failure(errc::canceled));
+}
+
+std::error_code context::err() const noexcept {
+    const canceller* const c = nearest();
+    return c == nullptr ? std::error_code() : c->error();
+}
+
+failure context::cause() const {
+    const canceller* const c = nearest();
+    return c != nullptr && c->ended() ? c->cause() : failure();
+}
+
+std::optional<context::clock::time_point> context::deadline() const noexcept {
+    const std::int64_t at = deadline_of(*this);
+    if (at == context_node::no_deadline) return std::nullopt;
+    return detail::to_time_point(at);
+}
+
+const void* context::find(const void* key) const noexcept {
+    for (const context_node* n = node_; n != nullptr; n = n->parent()) {
+        if (const void* const value = n->own_value(key)) return value;
+    }
+    return nullptr;
+}
+
+std::pair<context, cancel_function> with_cancel(const context& parent) {
+    return cancellable<cancel_function>(parent);
+}
+
+std::pair<context, cancel_cause_function> with_cancel_cause(const context& parent) {
+    return cancellable<cancel_cause_function>(parent);
+}
+
+std::pair<context, cancel_function> with_deadline(const context& parent, context::clock::time_point at) {
+    return with_deadline_cause(parent, at, {});
+}
+
+std::pair<context, cancel_function> with_deadline_cause(const context& parent, context::clock::time_point at,
+                                                        failure cause) {
+    return expiring(parent, detail::to_nanoseconds(at), std::move(cause));
+}
+
+std::pair<context, cancel_function> with_timeout(const context& parent, std::chrono::nanoseconds after) {
+    return with_timeout_cause(parent, after, {});
+}
+
+std::pair<context, cancel_function> with_timeout_cause(const context& parent, std::chrono::nanoseconds after,
+                                                       failure cause) {
+    return expiring(parent, nanoseconds_from_now(after), std::move(cause));
+}
+
+context without_cancel(const context& parent) {
+    return context(detail::make_pooled<detail::plain_node>(referenced(parent)));
+}
+
+stop_function detail::register_after(canceller* of, scheduler& here, task<> body) {
+    auto* const registration = make_pooled<after_registration>(std::move(body), here.id());
+    registration->attach(of);
+    return stop_function(registration);
+}
+
+}  // namespace sluice

@@ -1,0 +1,102 @@
+#include <sluice/runtime/detail/blocking_pool.hpp>
+
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include <pthread.h>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+
+namespace sluice::detail {
+
+namespace {
+
+constexpr std::chrono::seconds idle_time{10};
+constexpr unsigned most_threads = 512;  // more calls than that wait in the queue
+
+class blocking_pool {
+public:
+    ~blocking_pool() {
+        std::unique_lock lock(mutex_);
+        stopping_ = true;
+        work_.notify_all();
+        ended_.wait(lock, [this] { return threads_ == 0; });
+    }
+
+    void submit(std::unique_ptr<blocking_job> job) {
+        std::unique_lock lock(mutex_);
+        jobs_.push_back(std::move(job));
+        if (idle_ >= jobs_.size()) {
+            work_.notify_one();
+            return;
+        }
+        if (threads_ == most_threads) return;
+        try {
+            std::thread([this] { work(); }).detach();
+            ++threads_;
+        } catch (const std::system_error&) {
+            if (threads_ != 0) return;  // the others get to it
+            std::unique_ptr<blocking_job> unserved = std::move(jobs_.back());
+            jobs_.pop_back();
+            lock.unlock();
+            throw;
+        }
+    }
+
+private:
+    void work() {
+        ::pthread_setname_np(::pthread_self(), "sluice-blocking");
+        std::unique_lock lock(mutex_);
+        for (;;) {
+            ++idle_;
+            work_.wait_for(lock, idle_time, [this] { return stopping_ || !jobs_.empty(); });
+            --idle_;
+            if (jobs_.empty()) break;
+            std::unique_ptr<blocking_job> job = std::move(jobs_.front());
+            jobs_.pop_front();
+            lock.unlock();
+            job->run();
+            job.reset();
+            lock.lock();
+        }
+        --threads_;
+        // The process may end once the last thread is counted out: nothing is touched after the lock's release.
+        std::notify_all_at_thread_exit(ended_, std::move(lock));
+    }
+
+    std::mutex mutex_;
+    std::condition_variable work_;
+    std::condition_variable ended_;
+    std::deque<std::unique_ptr<blocking_job>> jobs_;
+    std::size_t idle_ = 0;
+    unsigned threads_ = 0;
+    bool stopping_ = false;
+};
+
+blocking_pool& pool() {
+    static blocking_pool instance;
+    return instance;
+}
+
+}  // namespace
+
+blocking_job::blocking_job(scheduler& from) noexcept : runtime_id_(from.id()) {
+    from.hold_outside();
+}
+
+blocking_job::~blocking_job() {
+    scheduler* const home = scheduler::find_and_pin(runtime_id_);
+    if (home == nullptr) return;
+    home->release_outside();
+    home->unpin();
+}
+
+void submit_blocking(std::unique_ptr<blocking_job> job) {
+    pool().submit(std::move(job));
+}
+
+}  // namespace sluice::detail

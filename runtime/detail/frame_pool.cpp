@@ -1,0 +1,210 @@
+#include <sluice/runtime/detail/frame_pool.hpp>
+
+#include <mutex>
+#include <new>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SLUICE_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLUICE_ADDRESS_SANITIZER 1
+#endif
+#endif
+
+namespace sluice::detail {
+
+namespace {
+
+#if defined(SLUICE_ADDRESS_SANITIZER)
+constexpr bool pooling = false;
+#else
+constexpr bool pooling = true;
+#endif
+
+// Every pool that was ever made; never freed, so that late releases and leak checkers find them.
+constinit frame_pool* all_pools = nullptr;
+constinit spin_lock all_pools_lock;
+
+}  // namespace
+
+// The pool of one thread, from its first use to the thread's end.
+struct pool_lease {
+    frame_pool* pool = nullptr;
+    ~pool_lease();
+};
+
+namespace {
+[[gnu::tls_model("initial-exec")]] constinit thread_local frame_pool* this_threads_pool = nullptr;
+thread_local pool_lease this_threads_lease;
+}  // namespace
+
+pool_lease::~pool_lease() {
+    if (pool == nullptr) return;
+    this_threads_pool = nullptr;
+    frame_pool::give_back(*pool);
+}
+
+frame_pool& frame_pool::of_this_thread() {
+    if (this_threads_pool != nullptr) [[likely]] return *this_threads_pool;
+    {
+        const std::lock_guard guard(all_pools_lock);
+        for (frame_pool* p = all_pools; p != nullptr; p = p->next_pool_) {
+            if (p->leased_) continue;
+            p->leased_ = true;
+            this_threads_pool = p;
+            break;
+        }
+    }
+    if (this_threads_pool == nullptr) {
+        auto* const fresh = new frame_pool;
+        const std::lock_guard guard(all_pools_lock);
+        fresh->leased_ = true;
+        fresh->next_pool_ = all_pools;
+        all_pools = fresh;
+        this_threads_pool = fresh;
+    }
+    this_threads_lease.pool = this_threads_pool;
+    return *this_threads_pool;
+}
+
+void frame_pool::give_back(frame_pool& pool) noexcept {
+    pool.flush();
+    const std::lock_guard guard(all_pools_lock);
+    pool.leased_ = false;
+}
+
+void* frame_pool::allocate(std::size_t size) {
+    const std::size_t whole = size + sizeof(block_header);
+    if (!pooling || whole > max_pooled) return of_this_thread().take_large(size);
+    return of_this_thread().take(static_cast<std::uint32_t>((whole + 15) / 16));
+}
+
+void frame_pool::deallocate(void* memory) noexcept {
+    block_header* const header = block_header::of(memory);
+    header->runtime_id.store(0, relaxed);
+    if (header->size_class.load(relaxed) == 0) {
+        header->owner->put_large(header);
+    } else if (header->owner == this_threads_pool) {
+        header->owner->put(header);
+    } else if (this_threads_pool != nullptr) {
+        this_threads_pool->send(header);
+    } else {  // a thread that is ending, or never took a block
+        auto* const block = static_cast<free_block*>(memory);
+        header->owner->push_inbox(block, block);
+    }
+}
+
+void* frame_pool::take(std::uint32_t size_class) {
+    free_block* const block = free_[size_class];
+    if (block == nullptr) [[unlikely]] return take_slow(size_class);
+    free_[size_class] = block->next;
+    return block;
+}
+
+void* frame_pool::take_slow(std::uint32_t size_class) {
+    empty_inbox();
+    if (free_[size_class] != nullptr) return take(size_class);
+    const std::size_t size = std::size_t{size_class} * 16;
+    if (static_cast<std::size_t>(carve_end_ - carve_) < size) {
+        auto chunk = std::make_unique<std::byte[]>(chunk_size);  // zeroed: a header of size 0 ends a walk
+        const std::lock_guard guard(lock_);
+        chunks_.push_back(std::move(chunk));
+        carve_ = chunks_.back().get();
+        carve_end_ = carve_ + chunk_size;
+    }
+    auto* const header = reinterpret_cast<block_header*>(carve_);
+    header->owner = this;
+    // release: pairs with the acquire in visit_chunks(); the block has an owner.
+    header->size_class.store(size_class, release);
+    carve_ += size;
+    return header->memory();
+}
+
+void* frame_pool::take_large(std::size_t size) {
+    void* const memory = ::operator new(sizeof(large_block) + sizeof(block_header) + size);
+    auto* const links = ::new (memory) large_block{nullptr, nullptr};
+    auto* const header = ::new (static_cast<void*>(links + 1)) block_header;
+    header->owner = this;
+    const std::lock_guard guard(lock_);
+    links->next = large_;
+    if (large_ != nullptr) large_->previous = links;
+    large_ = links;
+    return header->memory();
+}
+
+void frame_pool::put(block_header* header) noexcept {
+    free_block*& list = free_[header->size_class.load(relaxed)];
+    list = ::new (header->memory()) free_block{list};
+}
+
+void frame_pool::put_large(block_header* header) noexcept {
+    auto* const links = reinterpret_cast<large_block*>(header) - 1;
+    {
+        const std::lock_guard guard(lock_);
+        if (links->previous != nullptr) {
+            links->previous->next = links->next;
+        } else {
+            large_ = links->next;
+        }
+        if (links->next != nullptr) links->next->previous = links->previous;
+    }
+    ::operator delete(links);
+}
+
+void frame_pool::send(block_header* header) noexcept {
+    if (outgoing_owner_ != header->owner) {
+        flush();
+        outgoing_owner_ = header->owner;
+    }
+    auto* const block = ::new (header->memory()) free_block{outgoing_first_};
+    outgoing_first_ = block;
+    if (outgoing_last_ == nullptr) outgoing_last_ = block;
+    if (++outgoing_count_ == batch) flush();
+}
+
+void frame_pool::flush() noexcept {
+    if (outgoing_first_ == nullptr) return;
+    outgoing_owner_->push_inbox(outgoing_first_, outgoing_last_);
+    outgoing_first_ = outgoing_last_ = nullptr;
+    outgoing_count_ = 0;
+}
+
+void frame_pool::push_inbox(free_block* first, free_block* last) noexcept {
+    free_block* head = inbox_.load(relaxed);
+    do {
+        last->next = head;
+        // release: pairs with the acquire in empty_inbox(); the chain's links and the end of the frames.
+    } while (!inbox_.compare_exchange_weak(head, first, release, relaxed));
+}
+
+void frame_pool::empty_inbox() noexcept {
+    free_block* block = inbox_.exchange(nullptr, acquire);
+    while (block != nullptr) {
+        free_block* const next = block->next;
+        put(block_header::of(block));
+        block = next;
+    }
+}
+
+void frame_pool::visit_chunks(void (*visit)(block_header&, void*), void* context) {
+    const std::lock_guard guard(lock_);
+    for (const auto& chunk : chunks_) {
+        std::byte* at = chunk.get();
+        std::byte* const end = at + chunk_size;
+        while (end - at >= static_cast<std::ptrdiff_t>(sizeof(block_header))) {
+            auto* const header = reinterpret_cast<block_header*>(at);
+            const std::size_t steps = header->size_class.load(acquire);
+            if (steps == 0) break;
+            visit(*header, context);
+            at += steps * 16;
+        }
+    }
+    for (large_block* b = large_; b != nullptr; b = b->next) visit(*reinterpret_cast<block_header*>(b + 1), context);
+}
+
+void frame_pool::visit_all(void (*visit)(block_header&, void*), void* context) {
+    const std::lock_guard guard(all_pools_lock);
+    for (frame_pool* p = all_pools; p != nullptr; p = p->next_pool_) p->visit_chunks(visit, context);
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,132 @@
+// Memory for coroutine frames, channels and other small shared objects: one pool per thread.
+//
+// Concepts
+//   Blocks of up to 1 KiB come from 64 KiB chunks of their pool, in steps of 16 bytes, with a free list per size. Each
+//   begins with a 16-byte header that names its pool. The pool's thread takes and returns blocks without any atomic
+//   operation. Another thread that releases a block collects it in its own pool, up to 64 for one owner, and then sends
+//   the chain to the owner's inbox with one compare-and-swap; the owner empties the inbox with one exchange when a
+//   free list runs dry.
+//   Larger blocks, and all blocks under AddressSanitizer (so that it sees each frame's end), come from operator new.
+//   A pool outlives its thread: it is leased from a process-wide list and goes back there, so that a block may be
+//   released at any time, by anyone, and runtimes that start and stop do not grow the process.
+//
+// A block that holds the outermost frame of a task is marked with its runtime's number. Walking the blocks of all pools
+// thus enumerates the live tasks of a runtime (when its workers are still), at the price of one store per task.
+//
+// Invariants
+//   The inbox is pushed by anyone and emptied as a whole, so there is no ABA problem.
+//   A chunk is carved from front to back and never reused for another size: headers can be walked.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include <sluice/runtime/detail/spin_lock.hpp>
+
+namespace sluice::detail {
+
+class frame_pool;
+
+struct alignas(16) block_header {
+    frame_pool* owner = nullptr;
+    atomic<std::uint32_t> size_class{0};  // in 16-byte steps, header included; 0: a block of its own, or not carved yet
+    atomic<std::uint32_t> runtime_id{0};  // the runtime whose task's outermost frame this is; 0: anything else
+
+    void* memory() noexcept { return this + 1; }
+    static block_header* of(void* memory) noexcept { return static_cast<block_header*>(memory) - 1; }
+};
+static_assert(sizeof(block_header) == 16);
+
+class frame_pool {
+public:
+    /// Memory for `size` bytes, aligned to 16, from the calling thread's pool. Throws std::bad_alloc.
+    static void* allocate(std::size_t size);
+
+    /// Gives memory back, from any thread.
+    static void deallocate(void* memory) noexcept;
+
+    /// Calls visit(header) for every block of every pool. Blocks that change meanwhile may or may not be seen, so the
+    /// caller makes sure that those it looks for are still.
+    template <class Visit>
+    static void for_each_block(Visit visit);
+
+    static constexpr std::size_t max_pooled = 1024;
+    static constexpr std::size_t chunk_size = 64 * 1024;
+
+private:
+    friend struct pool_lease;
+
+    struct free_block {
+        free_block* next;
+    };
+    struct large_block {
+        large_block* next;
+        large_block* previous;
+    };
+
+    static constexpr std::size_t classes = max_pooled / 16 + 2;
+    static constexpr std::uint32_t batch = 64;
+
+    static frame_pool& of_this_thread();
+    static void give_back(frame_pool& pool) noexcept;
+
+    void* take(std::uint32_t size_class);
+    void* take_slow(std::uint32_t size_class);
+    void* take_large(std::size_t size);
+    void put(block_header* header) noexcept;
+    void put_large(block_header* header) noexcept;
+    void send(block_header* header) noexcept;
+    void flush() noexcept;
+    void push_inbox(free_block* first, free_block* last) noexcept;
+    void empty_inbox() noexcept;
+    void visit_chunks(void (*visit)(block_header&, void*), void* context);
+    static void visit_all(void (*visit)(block_header&, void*), void* context);
+
+    // The pool's thread only.
+    free_block* free_[classes] = {};
+    std::byte* carve_ = nullptr;
+    std::byte* carve_end_ = nullptr;
+    frame_pool* outgoing_owner_ = nullptr;  // blocks on their way to that pool's inbox
+    free_block* outgoing_first_ = nullptr;
+    free_block* outgoing_last_ = nullptr;
+    std::uint32_t outgoing_count_ = 0;
+
+    // Under lock_.
+    spin_lock lock_;
+    std::vector<std::unique_ptr<std::byte[]>> chunks_;
+    large_block* large_ = nullptr;
+
+    // Under the registry's lock.
+    frame_pool* next_pool_ = nullptr;
+    bool leased_ = false;
+
+    alignas(64) atomic<free_block*> inbox_{nullptr};  // anyone pushes, the pool's thread empties
+};
+
+template <class Visit>
+void frame_pool::for_each_block(Visit visit) {
+    visit_all([](block_header& h, void* context) { (*static_cast<Visit*>(context))(h); }, &visit);
+}
+
+/// Deleter-free shared ownership: objects made with make_pooled are ended by destroy_pooled.
+template <class T, class... Args>
+T* make_pooled(Args&&... args) {
+    static_assert(alignof(T) <= 16);
+    void* const memory = frame_pool::allocate(sizeof(T));
+    try {
+        return ::new (memory) T(static_cast<Args&&>(args)...);
+    } catch (...) {
+        frame_pool::deallocate(memory);
+        throw;
+    }
+}
+
+template <class T>
+void destroy_pooled(T* object) noexcept {
+    object->~T();
+    frame_pool::deallocate(object);
+}
+
+}  // namespace sluice::detail

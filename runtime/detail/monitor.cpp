@@ -1,0 +1,60 @@
+// The monitor: a thread that looks every 10 ms whether a worker has been in one task since the last look, and sends an
+// idle worker to take over what waits there: queued tasks, timers and I/O. It sleeps while all workers do.
+#include <sluice/runtime/detail/scheduler.hpp>
+
+#include <chrono>
+
+#include <pthread.h>
+
+namespace sluice::detail {
+
+namespace {
+constexpr std::chrono::milliseconds interval{10};
+}
+
+void scheduler::monitor() {
+    ::pthread_setname_np(::pthread_self(), "sluice-monitor");
+    std::vector<std::uint32_t> seen(size());
+    std::unique_lock lock(monitor_mutex_);
+    while (!stopping()) {
+        monitor_wakes_.wait_for(lock, interval);
+        if (look_for_stalls(seen)) continue;
+        // All workers are idle. Whoever leaves idleness after this store sees it; who left before is seen below.
+        monitor_asleep_.store(true, seq_cst);
+        while (!stopping() && monitor_asleep_.load(seq_cst) && sleepers_.idle_count() == size()) {
+            monitor_wakes_.wait(lock);
+        }
+        monitor_asleep_.store(false, seq_cst);
+    }
+}
+
+// False: every worker is idle.
+bool scheduler::look_for_stalls(std::vector<std::uint32_t>& seen) {
+    bool any_stalled = false;
+    bool any_awake = false;
+    for (std::size_t i = 0; i != size(); ++i) {
+        worker& w = *workers_[i];
+        const std::uint32_t ticks = w.ticks();
+        const bool awake = !w.asleep();
+        const bool stuck = awake && ticks == seen[i];
+        if (stuck && !stalled_[i].load(relaxed)) stalls_.fetch_add(1, relaxed);
+        stalled_[i].store(stuck, relaxed);
+        seen[i] = ticks;
+        any_stalled |= stuck;
+        any_awake |= awake;
+    }
+    help_wanted_.store(any_stalled, relaxed);
+    if (any_stalled) wake_worker(sleepers_.take_idle_now());
+    return any_awake;
+}
+
+void scheduler::left_idle() noexcept {
+    if (!monitor_asleep_.load(seq_cst)) return;
+    {
+        const std::lock_guard guard(monitor_mutex_);
+        monitor_asleep_.store(false, seq_cst);
+    }
+    monitor_wakes_.notify_one();
+}
+
+}  // namespace sluice::detail

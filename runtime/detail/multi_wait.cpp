@@ -1,0 +1,179 @@
+#include <sluice/runtime/detail/multi_wait.hpp>
+
+#include <algorithm>
+#include <array>
+#include <mutex>
+#include <utility>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+#include <sluice/runtime/detail/worker.hpp>
+
+namespace sluice::detail {
+
+namespace {
+
+constexpr std::uint32_t on_stack = 16;
+
+// The distinct gates of all rendezvous leaves, locked in address order for the length of its life.
+class gate_set {
+public:
+    gate_set(leaf** leaves, std::uint32_t count, spin_lock** room) noexcept : gates_(room) {
+        for (std::uint32_t i = 0; i != count; ++i) {
+            if (!leaves[i]->rendezvous()) continue;
+            if (spin_lock* const g = leaves[i]->gate()) gates_[size_++] = g;
+        }
+        if (size_ > 1) {
+            std::sort(gates_, gates_ + size_);
+            size_ = static_cast<std::uint32_t>(std::unique(gates_, gates_ + size_) - gates_);
+        }
+        for (std::uint32_t i = 0; i != size_; ++i) gates_[i]->lock();
+    }
+    gate_set(const gate_set&) = delete;
+    gate_set& operator=(const gate_set&) = delete;
+    ~gate_set() { unlock(); }
+
+    void unlock() noexcept {
+        for (std::uint32_t i = size_; i != 0; --i) gates_[i - 1]->unlock();
+        size_ = 0;
+    }
+
+private:
+    spin_lock** gates_;
+    std::uint32_t size_ = 0;
+};
+
+}  // namespace
+
+bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default,
+                       finish_function finish) noexcept {
+    leaves_ = leaves;
+    count_ = count;
+    has_default_ = has_default;
+    frame_ = frame;
+    finish_ = finish;
+    scheduler* const home = &current_worker()->owner();
+    for (std::uint32_t i = 0; i != count; ++i) {
+        leaves[i]->owner = this;
+        leaves[i]->home = home;
+        leaves[i]->index = i;
+        leaves[i]->sole = false;
+    }
+    active_ = true;
+    do {
+        if (wait_once()) return true;
+    } while (winner() != nothing && finish_ != nullptr && !finish_(*this));
+    active_ = false;
+    return false;
+}
+
+// One round of phases 1 to 3. True: parked.
+bool multi_wait::wait_once() noexcept {
+    std::array<spin_lock*, on_stack> stack_room;
+    // Operations with more leaves than on_stack bring the room for the gates, and then for the order, behind them.
+    auto* const room = count_ <= on_stack ? stack_room.data() : reinterpret_cast<spin_lock**>(leaves_ + count_);
+    wake_list wakes;
+    {
+        gate_set gates(leaves_, count_, room);
+        if (poll(wakes)) {
+            gates.unlock();
+            wakes.wake_all();
+            return false;
+        }
+        if (has_default_) {
+            state_.store(nothing, relaxed);
+            return false;
+        }
+        state_.store(enlisting, relaxed);  // published by the gates' release
+        for (std::uint32_t i = 0; i != count_; ++i) {
+            if (leaves_[i]->rendezvous() && leaves_[i]->gate() != nullptr) leaves_[i]->enlist();
+        }
+    }
+    enlist_one_sided(wakes);
+    std::uint32_t expected = enlisting;
+    // release: pairs with the acquire in try_win(); the completer may ready the task from here on.
+    if (state_.compare_exchange_strong(expected, parked, acq_rel, acquire)) return true;
+    {
+        const std::lock_guard settle(*leaves_[expected]->gate());  // the winner's completer has delivered
+    }
+    retire();
+    wakes.wake_all();
+    return false;
+}
+
+bool multi_wait::poll(wake_list& wakes) noexcept {
+    std::array<std::uint32_t, on_stack> stack_room;
+    auto* const order =
+        count_ <= on_stack ? stack_room.data() : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
+    std::uint32_t cases = 0;
+    for (std::uint32_t i = 0; i != count_; ++i) {
+        if (i == 0 || leaves_[i]->starts_case) order[cases++] = i;
+    }
+    random_source& random = current_worker()->random();
+    for (std::uint32_t k = 0; k != cases; ++k) {
+        if (k + 1 != cases) std::swap(order[k], order[k + random.below(cases - k)]);
+        if (poll_case(order[k], wakes)) return true;
+    }
+    return false;
+}
+
+bool multi_wait::poll_case(std::uint32_t first, wake_list& wakes) noexcept {
+    std::uint32_t i = first;
+    do {
+        if (poll_leaf(*leaves_[i], wakes)) {
+            state_.store(i, relaxed);
+            return true;
+        }
+        ++i;
+    } while (i != count_ && !leaves_[i]->starts_case);
+    return false;
+}
+
+bool multi_wait::poll_leaf(leaf& l, wake_list& wakes) noexcept {
+    spin_lock* const gate = l.gate();
+    if (gate == nullptr) return false;
+    if (l.rendezvous()) return l.commit(wakes);
+    const std::lock_guard guard(*gate);
+    return l.commit(wakes);
+}
+
+void multi_wait::enlist_one_sided(wake_list& wakes) noexcept {
+    for (std::uint32_t i = 0; i != count_; ++i) {
+        leaf& l = *leaves_[i];
+        spin_lock* const gate = l.gate();
+        if (gate == nullptr || l.rendezvous()) continue;
+        const std::lock_guard guard(*gate);
+        if (state_.load(relaxed) != enlisting) return;
+        if (!l.ready()) {
+            l.enlist();
+        } else if (try_win(i) == claim_result::early) {
+            l.commit(wakes);
+            return;
+        }
+    }
+}
+
+void multi_wait::retire() noexcept {
+    const std::uint32_t won = winner();
+    for (std::uint32_t i = 0; i != count_; ++i) {
+        if (i != won) leaves_[i]->retract();
+    }
+}
+
+// Runs on a worker, which has taken this object from its queue: a leaf has won.
+void multi_wait::resumed(void* self) {
+    auto& wait = *static_cast<multi_wait*>(static_cast<runnable*>(self));
+    wait.retire();
+    while (wait.finish_ != nullptr && wait.winner() != nothing && !wait.finish_(wait)) {
+        if (wait.wait_once()) return;
+    }
+    wait.active_ = false;
+    wait.frame_->run();
+}
+
+void multi_wait::abandon() noexcept {
+    if (!std::exchange(active_, false)) return;
+    for (std::uint32_t i = 0; i != count_; ++i) leaves_[i]->retract();
+    leaves_[0]->home->wait_until_unpinned();
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,90 @@
+// Waiting for several leaves at once, of which exactly one wins.
+//
+// The state word
+//   enlisting   the task is still linking its leaves; a completer may win already ("early")
+//   parked      all leaves are linked and the task is suspended
+//   0, 1, …     the leaf with that index has won
+// enlisting -> parked by the task, with compare-and-swap; enlisting -> i and parked -> i by completers, likewise, or by
+// the task itself for a one-sided leaf that it finds ready. A won state is final.
+//
+// The phases of start()
+//   1. Ready pass: the gates of all rendezvous leaves are taken, each once, in address order; the cases are polled in
+//      random order, the leaves within a case in their given order. No leaf of this wait is linked yet, so nobody can
+//      claim it, and committing needs only the counterpart's claim.
+//   2. Enlist: still under those gates, the rendezvous leaves are linked; then the gates are released and the one-sided
+//      leaves are linked one by one, each under its own gate, until one is found ready or the wait is won.
+//   3. Arm: enlisting -> parked. On success nothing more is touched: another worker may run the task already. On failure
+//      the winner's gate is passed through once (its completer delivers under it), and the task goes on inline.
+//   4. Retire, on the worker that resumes the task and before user code: the losers step out of their queues.
+// Then finish() completes what was only promised (a socket that was ready is read now). It may find that somebody was
+// faster; then everything starts over, without resuming the coroutine.
+//
+// Rejected: allocating a shared node per select (the leaves and this object live in the awaiting frame), enlisting under
+// one gate at a time (two selects that face each other would then need to claim two state words at once).
+#pragma once
+
+#include <sluice/runtime/detail/waiter.hpp>
+
+namespace sluice::detail {
+
+class multi_wait : public runnable {
+public:
+    using finish_function = bool (*)(multi_wait&) noexcept;
+    static constexpr std::uint32_t nothing = 0xffff'fffdu;  // winner() when `otherwise` was taken
+
+    multi_wait() noexcept { resume = &multi_wait::resumed; }
+    multi_wait(multi_wait&&) noexcept : multi_wait() {}
+    multi_wait& operator=(multi_wait&&) = delete;
+
+    /// The task is being destroyed: makes sure that nobody touches a leaf any more.
+    void abandon() noexcept;
+
+    /// Starts to wait. True: the task is parked, and nothing of it may be touched. False: it goes on at once.
+    bool start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default, finish_function finish) noexcept;
+
+    std::uint32_t winner() const noexcept { return state_.load(relaxed); }
+
+    claim_result try_win(std::uint32_t index) noexcept {
+        std::uint32_t expected = parked;
+        // acq_rel: acquire pairs with arm() (the task is whole), release with resumed() and settle() by way of the gate.
+        if (state_.compare_exchange_strong(expected, index, acq_rel, acquire)) return claim_result::parked;
+        if (expected == enlisting && state_.compare_exchange_strong(expected, index, acq_rel, acquire)) {
+            return claim_result::early;
+        }
+        // The task may have armed between the two attempts.
+        if (expected == parked && state_.compare_exchange_strong(expected, index, acq_rel, acquire)) {
+            return claim_result::parked;
+        }
+        return claim_result::lost;
+    }
+
+    /// For reports on a suspended task.
+    bool is_parked() const noexcept { return state_.load(acquire) == parked; }
+    std::uint32_t count() const noexcept { return count_; }
+    const leaf& at(std::uint32_t i) const noexcept { return *leaves_[i]; }
+
+private:
+    static constexpr std::uint32_t enlisting = 0xffff'ffffu;
+    static constexpr std::uint32_t parked = 0xffff'fffeu;
+
+    static void resumed(void* self);
+
+    bool wait_once() noexcept;
+    bool poll(wake_list& wakes) noexcept;
+    bool poll_leaf(leaf& l, wake_list& wakes) noexcept;
+    bool poll_case(std::uint32_t first, wake_list& wakes) noexcept;
+    void enlist_one_sided(wake_list& wakes) noexcept;
+    void retire() noexcept;
+
+    // The task's worker only, and constant while parked.
+    leaf** leaves_ = nullptr;
+    std::uint32_t count_ = 0;
+    bool has_default_ = false;
+    bool active_ = false;  // between start() and the task's resumption
+    runnable* frame_ = nullptr;
+    finish_function finish_ = nullptr;
+    // Anyone, by compare-and-swap.
+    atomic<std::uint32_t> state_{nothing};
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,74 @@
+// Reports on live tasks: who waits where, on what.
+#include <cinttypes>
+#include <cstdio>
+#include <string_view>
+
+#include <sluice/runtime/detail/multi_wait.hpp>
+#include <sluice/runtime/detail/scheduler.hpp>
+
+namespace sluice {
+
+namespace {
+
+std::string describe_site(const detail::wait_site& site) {
+    if (site.object == nullptr) return std::string(site.what) + " (never ready)";
+    char address[32];
+    std::snprintf(address, sizeof address, " 0x%" PRIxPTR, reinterpret_cast<std::uintptr_t>(site.object));
+    return site.what + std::string(address);
+}
+
+std::string describe_wait(std::uintptr_t link) {
+    const std::uintptr_t pointer = link & ~std::uintptr_t{3};
+    if ((link & 3) == 2) return describe_site(reinterpret_cast<const detail::leaf*>(pointer)->site());
+    if ((link & 3) != 3) return "ready to run";
+    const auto& wait = *reinterpret_cast<const detail::multi_wait*>(pointer);
+    if (!wait.is_parked()) return "ready to run";
+    constexpr std::uint32_t most = 8;
+    std::string text = "one of:";
+    for (std::uint32_t i = 0; i != wait.count() && i != most; ++i) {
+        text += (i == 0 ? " " : ", ") + describe_site(wait.at(i).site());
+    }
+    if (wait.count() > most) text += ", …";
+    return text;
+}
+
+std::string place(const std::source_location& l) {
+    return std::string(l.file_name()) + ":" + std::to_string(l.line());
+}
+
+// The frames that run(), spawn() and others put around the user's coroutine.
+bool is_wrapper(const std::source_location& l) {
+    return std::string_view(l.function_name()).find("sluice::detail::") != std::string_view::npos;
+}
+
+task_info inspect(void* frame) {
+    task_info info;
+    const auto* promise = &detail::promise_base::of(frame);
+    while ((promise->link & 3) == 1) {
+        if (!is_wrapper(promise->origin)) info.stack.push_back(promise->where);
+        if (info.stack.size() == 1) info.origin = promise->origin;
+        promise = reinterpret_cast<const detail::promise_base*>(promise->link & ~std::uintptr_t{3});
+    }
+    if (info.stack.empty()) info.origin = promise->origin;
+    info.stack.push_back(promise->where);
+    info.waits_for = describe_wait(promise->link);
+    return info;
+}
+
+}  // namespace
+
+std::string task_info::describe() const {
+    std::string text = std::string(origin.function_name()) + " waits for " + waits_for + " at " + place(stack.back());
+    for (std::size_t i = stack.size() - 1; i != 0; --i) text += ", called at " + place(stack[i - 1]);
+    return text;
+}
+
+std::vector<task_info> detail::scheduler::list_tasks() const {
+    std::vector<task_info> all;
+    frame_pool::for_each_block([this, &all](block_header& h) {
+        if (h.runtime_id.load(relaxed) == id_) all.push_back(inspect(h.memory()));
+    });
+    return all;
+}
+
+}  // namespace sluice

@@ -1,0 +1,245 @@
+#include <sluice/runtime/detail/scheduler.hpp>
+
+#include <algorithm>
+#include <pthread.h>
+
+#include <sluice/runtime/detail/environment.hpp>
+
+namespace sluice::detail {
+
+namespace {
+
+// All schedulers of the process, for those who hold on to an id (after_func) rather than to the scheduler.
+constinit spin_lock registry_lock;
+std::vector<scheduler*>& registry() {
+    static auto* const all = new std::vector<scheduler*>;  // never freed: late users find it empty
+    return *all;
+}
+constinit atomic<std::uint32_t> last_id{0};
+
+}  // namespace
+
+void action_mark(void*) {}
+
+scheduler::scheduler(options o, ending e)
+    : id_(last_id.fetch_add(1, relaxed) + 1),
+      ending_(e),
+      driver_(choose_driver(driver_from_environment(o.driver))),
+      sleepers_(workers_from_environment(o.workers)) {
+    const unsigned count = workers_from_environment(o.workers);
+    stalled_ = std::make_unique<atomic<bool>[]>(count);
+    workers_.reserve(count);
+    for (unsigned i = 0; i != count; ++i) {
+        workers_.push_back(std::make_unique<worker>(*this, static_cast<int>(i), make_driver(driver_.kind)));
+    }
+    const std::lock_guard guard(registry_lock);
+    registry().push_back(this);
+}
+
+scheduler::~scheduler() {
+    {
+        const std::lock_guard guard(registry_lock);
+        std::erase(registry(), this);
+    }
+    close();
+    stop();
+    join();
+    cut();
+    wait_until_unpinned();
+}
+
+scheduler* scheduler::find_and_pin(std::uint32_t id) noexcept {
+    const std::lock_guard guard(registry_lock);
+    for (scheduler* const s : registry()) {
+        if (s->id_ != id) continue;
+        s->pin();
+        return s;
+    }
+    return nullptr;
+}
+
+void scheduler::start_threads(unsigned first) {
+    for (auto i = static_cast<std::size_t>(first); i < workers_.size(); ++i) {
+        threads_.emplace_back([this, i] {
+            const std::string name = "sluice-" + std::to_string(i);
+            ::pthread_setname_np(::pthread_self(), name.c_str());
+            workers_[i]->run();
+        });
+    }
+    if (workers_.size() > 1) monitor_ = std::thread([this] { monitor(); });
+}
+
+void scheduler::run_here() {
+    workers_.front()->run();
+}
+
+void scheduler::close() noexcept {
+    const std::lock_guard guard(global_lock_);
+    closed_ = true;
+}
+
+void scheduler::stop() noexcept {
+    stopping_.store(true, seq_cst);
+    for (const auto& w : workers_) w->wake();
+    {
+        const std::lock_guard guard(monitor_mutex_);
+    }
+    monitor_wakes_.notify_all();
+}
+
+void scheduler::join() {
+    for (std::thread& t : threads_) t.join();
+    threads_.clear();
+    if (monitor_.joinable()) monitor_.join();
+}
+
+bool scheduler::submit(runnable* frame) noexcept {
+    if (worker* const w = current_worker(); w != nullptr && &w->owner() == this && !stopping()) {
+        block_header::of(frame)->runtime_id.store(id_, relaxed);
+        w->started.add(1);
+        w->make_next(frame);
+        return true;
+    }
+    {
+        const std::lock_guard guard(global_lock_);
+        if (closed_) return false;
+        block_header::of(frame)->runtime_id.store(id_, relaxed);
+        outside_started_.fetch_add(1, relaxed);
+        push_back(frame);
+    }
+    wake_worker(sleepers_.pick_from_outside());
+    return true;
+}
+
+void scheduler::inject(runnable* r) noexcept {
+    {
+        const std::lock_guard guard(global_lock_);
+        if (closed_) return;
+        push_back(r);
+    }
+    wake_worker(sleepers_.pick_from_outside());
+}
+
+void scheduler::push_global(runnable* const* first, std::uint32_t count) noexcept {
+    const std::lock_guard guard(global_lock_);
+    for (std::uint32_t i = 0; i != count; ++i) push_back(first[i]);
+}
+
+void scheduler::push_back(runnable* r) noexcept {
+    r->next = nullptr;
+    (global_last_ == nullptr ? global_first_ : global_last_->next) = r;
+    global_last_ = r;
+    global_size_.store(global_size_.load(relaxed) + 1, release);
+}
+
+void scheduler::wait_until_unpinned() const noexcept {
+    spin_wait wait;
+    // acquire: pairs with unpin().
+    while (pins_.load(acquire) != 0) wait.pause();
+}
+
+void scheduler::release_outside() noexcept {
+    outside_.fetch_sub(1, release);
+    // Whoever waited for it may be the last one: let a worker look.
+    if (ending_ == ending::when_quiescent) wake_worker(sleepers_.take_idle_now());
+}
+
+void scheduler::count_io(std::int64_t n) noexcept {
+    worker* const w = current_worker();
+    if (w != nullptr && &w->owner() == this) {
+        w->io_waits.add(n);
+    } else {
+        outside_io_waits_.fetch_add(n, relaxed);
+    }
+}
+
+void scheduler::main_ended(bool failed) noexcept {
+    main_ended_.store(true, release);
+    if (failed) stop();
+}
+
+std::int64_t scheduler::num_tasks() const noexcept {
+    std::int64_t alive = outside_started_.load(relaxed);
+    for (const auto& w : workers_) alive += w->started.get() - w->finished.get();
+    return alive;
+}
+
+bool scheduler::nothing_pending() const noexcept {
+    if (!global_empty() || pins_.load(acquire) != 0 || outside_.load(acquire) != 0) return false;
+    std::int64_t io = outside_io_waits_.load(relaxed);
+    for (const auto& w : workers_) {
+        if (w->timers().earliest() != timer_queue::never) return false;
+        io += w->io_waits.get();
+    }
+    return io == 0;
+}
+
+void scheduler::all_idle() noexcept {
+    if (ending_ != ending::when_quiescent || stopping()) return;
+    const std::int64_t tasks = num_tasks();
+    if (tasks == 0 && main_ended_.load(acquire)) {
+        stop();
+    } else if (nothing_pending() && sleepers_.idle_count() == size()) {
+        deadlocked_.store(true, release);
+        stop();
+    }
+}
+
+// Lets go of what the queues hold. Frames are destroyed by cut(), from the list of tasks.
+void scheduler::drop_queued() {
+    const auto drop = [](runnable* r) {
+        if (r->destroy == &action_mark) r->run();
+    };
+    for (const auto& w : workers_) w->drop_queued(drop);
+    for (;;) {
+        runnable* r = nullptr;
+        {
+            const std::lock_guard guard(global_lock_);
+            r = std::exchange(global_first_, nullptr);
+            global_last_ = nullptr;
+            global_size_.store(0, release);
+        }
+        if (r == nullptr) return;
+        while (r != nullptr) {
+            runnable* const next = r->next;
+            drop(r);
+            r = next;
+        }
+    }
+}
+
+std::vector<task_info> scheduler::cut() {
+    drop_queued();
+    wait_until_unpinned();
+    std::vector<task_info> left = list_tasks();
+    std::vector<void*> frames;
+    const auto mine = [this, &frames](block_header& h) {
+        if (h.runtime_id.load(relaxed) == id_) frames.push_back(h.memory());
+    };
+    for (;;) {  // a destructor may have started another task: not after close(), but before it
+        frames.clear();
+        frame_pool::for_each_block(mine);
+        if (frames.empty()) break;
+        for (void* const f : frames) std::coroutine_handle<>::from_address(f).destroy();
+    }
+    return left;
+}
+
+runtime_stats scheduler::stats() const {
+    runtime_stats s;
+    s.workers = static_cast<unsigned>(workers_.size());
+    s.driver = driver_.kind == driver_kind::uring ? "io_uring" : "epoll";
+    s.driver_reason = driver_.reason;
+    s.tasks = num_tasks();
+    s.started = outside_started_.load(relaxed);
+    for (const auto& w : workers_) {
+        s.started += w->started.get();
+        s.switches += w->switches.get();
+        s.steals += w->steals.get();
+        s.parks += w->parks.get();
+    }
+    s.stalls = stalls_.load(relaxed);
+    return s;
+}
+
+}  // namespace sluice::detail

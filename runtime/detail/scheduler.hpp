@@ -1,0 +1,177 @@
+// The part of a runtime that its workers share: the global queue, the sleepers, start, end, and the list of what is left.
+//
+// Ending
+//   A runtime made by run() ends when all its workers are idle, the main task has finished and no task is left. When all
+//   are idle, tasks are left, and no timer, I/O, blocking call, signal or foreign thread could ready any, that is a
+//   deadlock. The last worker to announce itself idle decides (all_idle), so that running tasks pay nothing for it.
+//   close() makes the scheduler refuse tasks and drop wakes; then the workers stop; then cut() destroys what is left.
+//
+// Pins
+//   Threads of other runtimes, or of none, that complete an operation of a task here pin the scheduler between their
+//   claim and their inject(). cut() and the destructor wait until nobody does.
+#pragma once
+
+#include <condition_variable>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sluice/runtime/detail/promise.hpp>
+#include <sluice/runtime/detail/sleepers.hpp>
+#include <sluice/runtime/detail/worker.hpp>
+#include <sluice/runtime/options.hpp>
+#include <sluice/runtime/stats.hpp>
+
+namespace sluice::detail {
+
+class scheduler {
+public:
+    enum class ending : std::uint8_t {
+        on_request,      // class runtime: runs until it is told to stop
+        when_quiescent,  // run(): ends by itself, and reports deadlocks
+    };
+
+    scheduler(options o, ending e);
+    scheduler(const scheduler&) = delete;
+    scheduler& operator=(const scheduler&) = delete;
+    ~scheduler();
+
+    // Start and end; called by the thread that owns the runtime.
+
+    /// Starts the threads of the workers from `first` on.
+    void start_threads(unsigned first);
+    /// Worker 0 runs on the calling thread until the scheduler stops.
+    void run_here();
+    /// No task is accepted any more; wakes are dropped.
+    void close() noexcept;
+    /// Workers return from run() after their present task.
+    void stop() noexcept;
+    void join();
+    /// After join(): destroys all tasks that are left, and tells what each waited for.
+    std::vector<task_info> cut();
+    /// What the live tasks wait for. Exact only while no worker runs.
+    std::vector<task_info> list_tasks() const;
+
+    // Any thread.
+
+    /// Accepts a new task. False, and nothing has happened: the scheduler is closed.
+    bool submit(runnable* frame) noexcept;
+    /// Readies something from a thread that is no worker of this scheduler. The scheduler must be pinned, or its end
+    /// excluded otherwise.
+    void inject(runnable* r) noexcept;
+    void pin() noexcept { pins_.fetch_add(1, acq_rel); }
+    void unpin() noexcept {
+        // release: pairs with the acquire in wait_until_unpinned(); the last access of a foreign thread.
+        pins_.fetch_sub(1, release);
+    }
+    void wait_until_unpinned() const noexcept;
+    /// Something outside (a blocking call, a signal watcher) may ready a task later: no deadlock meanwhile.
+    void hold_outside() noexcept { outside_.fetch_add(1, relaxed); }
+    void release_outside() noexcept;
+    /// Counts tasks parked on I/O up or down.
+    void count_io(std::int64_t n) noexcept;
+    /// The main task of a when_quiescent scheduler has ended.
+    void main_ended(bool failed) noexcept;
+
+    std::uint32_t id() const noexcept { return id_; }
+    bool stopping() const noexcept { return stopping_.load(acquire); }
+    bool deadlocked() const noexcept { return deadlocked_.load(acquire); }
+    std::int64_t num_tasks() const noexcept;
+    runtime_stats stats() const;
+
+    /// The scheduler with that id, pinned; null when it is gone.
+    static scheduler* find_and_pin(std::uint32_t id) noexcept;
+
+    // The workers.
+
+    std::size_t size() const noexcept { return workers_.size(); }
+    worker& at(std::size_t i) noexcept { return *workers_[i]; }
+    const worker& at(std::size_t i) const noexcept { return *workers_[i]; }
+    sleepers& idle() noexcept { return sleepers_; }
+    /// Wakes a worker if there may be work for it (sleepers.hpp). The calling thread is a worker.
+    void notify() noexcept { wake_worker(sleepers_.pick()); }
+    void wake_worker(int i) noexcept {
+        if (i != sleepers::nobody) workers_[static_cast<std::size_t>(i)]->wake();
+    }
+    bool global_empty() const noexcept { return global_size_.load(acquire) == 0; }
+    /// Takes the oldest, and moves a fair share of the others to `w`'s queue by calling keep(runnable).
+    template <class Keep>
+    runnable* pop_global(std::uint32_t most, Keep keep) noexcept;
+    void push_global(runnable* const* first, std::uint32_t count) noexcept;
+    /// All workers are idle; the caller is the last one.
+    void all_idle() noexcept;
+    /// A worker that computes for long holds up what waits there; the monitor has seen it.
+    bool help_wanted() const noexcept { return help_wanted_.load(relaxed); }
+    bool stalled(std::size_t i) const noexcept { return stalled_[i].load(relaxed); }
+    void left_idle() noexcept;
+
+private:
+    void push_back(runnable* r) noexcept;
+    void drop_queued();
+    bool nothing_pending() const noexcept;
+    void monitor();
+    bool look_for_stalls(std::vector<std::uint32_t>& seen);
+
+    std::uint32_t const id_;
+    ending const ending_;
+    driver_choice driver_;
+    std::vector<std::unique_ptr<worker>> workers_;
+    std::vector<std::thread> threads_;
+    sleepers sleepers_;
+
+    spin_lock global_lock_;
+    runnable* global_first_ = nullptr;  // under global_lock_
+    runnable* global_last_ = nullptr;   // under global_lock_
+    bool closed_ = false;               // under global_lock_
+    atomic<std::uint32_t> global_size_{0};  // written under global_lock_
+
+    atomic<bool> stopping_{false};
+    atomic<bool> deadlocked_{false};
+    atomic<bool> main_ended_{false};
+    atomic<std::int64_t> pins_{0};
+    atomic<std::int64_t> outside_{0};
+    atomic<std::int64_t> outside_started_{0};   // tasks that came from threads that are no workers here
+    atomic<std::int64_t> outside_io_waits_{0};  // likewise, ends of waits for I/O
+
+    // The monitor: the thread itself, and what it tells the workers.
+    std::thread monitor_;
+    std::mutex monitor_mutex_;
+    std::condition_variable monitor_wakes_;
+    atomic<bool> monitor_asleep_{false};
+    atomic<bool> help_wanted_{false};
+    std::unique_ptr<atomic<bool>[]> stalled_;
+    atomic<std::int64_t> stalls_{0};
+};
+
+template <class Keep>
+runnable* scheduler::pop_global(std::uint32_t most, Keep keep) noexcept {
+    if (global_empty()) return nullptr;
+    const std::lock_guard guard(global_lock_);
+    runnable* const first = global_first_;
+    if (first == nullptr) return nullptr;
+    std::uint32_t left = global_size_.load(relaxed);
+    std::uint32_t share = left / static_cast<std::uint32_t>(workers_.size()) + 1;
+    if (share > most) share = most;
+    runnable* r = first->next;
+    --left;
+    while (--share != 0 && r != nullptr) {
+        runnable* const next = r->next;
+        keep(r);
+        r = next;
+        --left;
+    }
+    global_first_ = r;
+    if (r == nullptr) global_last_ = nullptr;
+    global_size_.store(left, release);
+    return first;
+}
+
+/// A runnable that is neither a frame nor a multi_wait marks itself with this in `destroy`: it is run, not dropped,
+/// when a runtime ends with it in a queue, so that what it holds is let go.
+void action_mark(void*);
+
+}  // namespace sluice::detail

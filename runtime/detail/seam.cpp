@@ -1,0 +1,90 @@
+#include <sluice/runtime/detail/seam.hpp>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace sluice::detail {
+
+namespace {
+
+long membarrier(int command) noexcept {
+    return ::syscall(__NR_membarrier, command, 0, 0);
+}
+
+// Runs when the library is loaded, ahead of every ordinary static constructor: a fence that changed
+// its kind while threads run could pair a compiler fence with a mere local one.
+[[gnu::constructor(101)]] void choose_fences() noexcept {
+#if !defined(SLUICE_THREAD_SANITIZER)
+    const int saved = errno;
+    asymmetric_fences = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 &&
+                        membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
+    errno = saved;
+#endif
+}
+
+[[noreturn]] void membarrier_lost() noexcept {
+    std::fprintf(stderr,
+                 "sluice: membarrier worked at start and is refused now (%s); "
+                 "a seccomp filter must be installed before the program starts\n",
+                 std::strerror(errno));
+    std::abort();
+}
+
+void back_off() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    // 5,000 ticks are 1.5 to 2.5 microseconds for time stamp counters of 2 to 3.3 GHz.
+    constexpr std::uint64_t ticks = 5000;
+    const std::uint64_t start = __builtin_ia32_rdtsc();
+    do {
+        cpu_relax();
+    } while (__builtin_ia32_rdtsc() - start < ticks);
+#else
+    constexpr int relaxations = 200;
+    for (int i = 0; i < relaxations; ++i) cpu_relax();
+#endif
+}
+
+}  // namespace
+
+// ThreadSanitizer does not model fences, and g++ warns of each one; here only the processor's fence
+// is wanted: no data is published through it.
+#if defined(SLUICE_THREAD_SANITIZER) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wtsan"
+#endif
+void full_fence() noexcept {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+}
+#if defined(SLUICE_THREAD_SANITIZER) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+
+void heavy_fence() noexcept {
+    if (!asymmetric_fences) {
+        full_fence();
+        return;
+    }
+    // ENOMEM: the kernel could not allocate its CPU mask; it may the next time.
+    while (membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0) {
+        if (errno != ENOMEM) membarrier_lost();
+        ::sched_yield();
+    }
+}
+
+void spin_wait::pause() noexcept {
+    if (rounds_ < rounds_before_yield) {
+        ++rounds_;
+        back_off();
+    } else {
+        ::sched_yield();
+    }
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,163 @@
+// The seam between the runtime and the machine.
+//
+// Every atomic, fence, clock reading, random choice and spin of the scheduler goes through this
+// header. In production each name is the standard thing, at no cost. When SLUICE_MODEL names a
+// header (the interleaving explorer in tests/model), the same names come from there, so that the
+// very files users run are explored: the explorer decides who runs next, which of the stores
+// allowed by the memory model a load sees, and what the random source answers.
+//
+// Rule: a header that includes only this one (and the standard library) can be explored.
+//
+// The asymmetric fence pair. Dekker's pattern (each side stores, fences, loads the other's word)
+// needs a full fence on both sides. Where one side runs millions of times more often, light_fence()
+// on that side stops only the compiler, and heavy_fence() on the rare side has the kernel run a
+// full fence on every CPU that runs a thread of this process (membarrier). A light fence pairs with
+// heavy fences only: two light fences order nothing between their threads. Source: Dice, Huang,
+// Yang, "Asymmetric Dekker synchronization"; WG21 P1202.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#if defined(SLUICE_MODEL)
+#include SLUICE_MODEL
+#endif
+
+#if defined(__SANITIZE_THREAD__)
+#define SLUICE_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SLUICE_THREAD_SANITIZER 1
+#endif
+#endif
+
+namespace sluice::detail {
+
+inline constexpr std::memory_order relaxed = std::memory_order_relaxed;
+inline constexpr std::memory_order acquire = std::memory_order_acquire;
+inline constexpr std::memory_order release = std::memory_order_release;
+inline constexpr std::memory_order acq_rel = std::memory_order_acq_rel;
+inline constexpr std::memory_order seq_cst = std::memory_order_seq_cst;
+
+#if defined(SLUICE_MODEL)
+
+template <class T>
+using atomic = model::atomic<T>;
+
+template <class T>
+using plain = model::plain<T>;
+
+using model::cpu_relax;
+using model::full_fence;
+using model::heavy_fence;
+using model::light_fence;
+using model::now;
+using model::random_source;
+using model::spin_wait;
+
+// Small, so that wrap-around, overflow and stealing half are reached within a few steps.
+inline constexpr std::size_t deque_capacity = 4;
+
+#else
+
+template <class T>
+using atomic = std::atomic<T>;
+
+/// Data that is not atomic because some other word orders the accesses to it. The explorer checks
+/// that claim.
+template <class T>
+using plain = T;
+
+/// Whether light fences rely on membarrier. Set once, when the library is loaded, before it starts
+/// any thread.
+inline bool asymmetric_fences = false;
+
+/// A sequentially consistent fence.
+void full_fence() noexcept;
+
+/// Orders the stores before it with the loads after it against every heavy_fence(), and against
+/// nothing else.
+inline void light_fence() noexcept {
+#if defined(SLUICE_THREAD_SANITIZER)
+    full_fence();
+#else
+    if (asymmetric_fences) [[likely]] {
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    } else {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
+#endif
+}
+
+/// A full fence here and, at some moment during the call, in every other running thread. Costs
+/// microseconds.
+void heavy_fence() noexcept;
+
+/// Tells the CPU that this is a spin loop.
+inline void cpu_relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+    asm volatile("yield" ::: "memory");
+#else
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+#endif
+}
+
+/// Nanoseconds of CLOCK_MONOTONIC.
+inline std::int64_t now() noexcept {
+    const auto since_boot = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(since_boot).count();
+}
+
+/// A small fast generator, one per worker; not thread-safe. Algorithm: splitmix64 (Steele, Lea,
+/// Flood, 2014).
+class random_source {
+public:
+    explicit random_source(std::uint64_t seed) noexcept : state_(seed) {}
+
+    std::uint64_t next() noexcept {
+        std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+        return z ^ (z >> 31);
+    }
+
+    /// A number in [0, bound); bound is at least 1.
+    std::uint32_t below(std::uint32_t bound) noexcept {
+        return static_cast<std::uint32_t>(((next() >> 32) * bound) >> 32);
+    }
+
+private:
+    std::uint64_t state_;
+};
+
+/// Back-off of one waiter: rounds of about 2 microseconds each, then the CPU is offered to other
+/// threads. The time is fixed, not exponential: a longer wait leaves the lock idle, a shorter one
+/// takes the line from its holder.
+class spin_wait {
+public:
+    void pause() noexcept;
+
+private:
+    static constexpr unsigned rounds_before_yield = 8;
+    unsigned rounds_ = 0;
+};
+
+inline constexpr std::size_t deque_capacity = 256;
+
+#endif
+
+inline std::chrono::steady_clock::time_point to_time_point(std::int64_t nanoseconds) noexcept {
+    using clock = std::chrono::steady_clock;
+    const std::chrono::nanoseconds since_boot(nanoseconds);
+    return clock::time_point(std::chrono::duration_cast<clock::duration>(since_boot));
+}
+
+inline std::int64_t to_nanoseconds(std::chrono::steady_clock::time_point t) noexcept {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count();
+}
+
+}  // namespace sluice::detail

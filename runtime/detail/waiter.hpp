@@ -1,0 +1,174 @@
+// Leaves: the places where a waiting task stands in the queues of what it waits for.
+//
+// Concepts
+//   A source is anything one can wait for: a channel direction, a timer queue, a context, a mutex, a socket. It has a
+//   lock (its gate) and lists of leaves. An operation owns one leaf per source it waits for. An awaited operation with
+//   one leaf is a sole wait: the leaf's owner is the task's frame itself. Several leaves (select, within) belong to a
+//   multi_wait, which is then their owner and decides which of them wins.
+//   A completer is whoever makes a source ready: it pops a leaf under the gate, claims it, delivers under the gate,
+//   releases the gate, and then readies the owner.
+//
+// Invariants
+//   A leaf is linked, unlinked, claimed and delivered to under its gate only.
+//   A sole leaf is claimed by unlinking it. A leaf of a multi_wait is claimed by the compare-and-swap in try_win().
+//   A claimed leaf stays valid until its owner is readied, and only the claimer readies it.
+//   A completer on another runtime's thread, or on no runtime's, pins the leaf's runtime before it releases the gate,
+//   so that the runtime cannot be torn down between the claim and the wake.
+#pragma once
+
+#include <cstdint>
+
+#include <sluice/runtime/detail/runnable.hpp>
+#include <sluice/runtime/detail/spin_lock.hpp>
+
+namespace sluice::detail {
+
+class scheduler;
+class multi_wait;
+
+/// Node of a circular list; a node alone points to itself, so unlinking needs no list.
+struct list_node {
+    list_node* next = this;
+    list_node* previous = this;
+
+    list_node() = default;
+    list_node(const list_node&) = delete;
+    list_node& operator=(const list_node&) = delete;
+
+    bool linked() const noexcept { return next != this; }
+
+    void unlink() noexcept {
+        next->previous = previous;
+        previous->next = next;
+        next = previous = this;
+    }
+
+    void insert_before(list_node& position) noexcept {
+        next = &position;
+        previous = position.previous;
+        previous->next = this;
+        position.previous = this;
+    }
+};
+
+/// What a parked leaf waits for, for reports.
+struct wait_site {
+    const char* what;    // "recv on a channel", …
+    const void* object;  // null: nothing can ever complete it
+};
+
+enum class claim_result : std::uint8_t {
+    lost,    // another leaf of the same wait has won
+    early,   // won while its task was still enlisting: the task goes on by itself and must not be readied
+    parked,  // won; the claimer delivers and readies the owner
+};
+
+class wake_list;
+
+class leaf : public list_node {
+public:
+    leaf() = default;
+    leaf(leaf&&) noexcept : list_node() {}  // operations move before they wait, never while they do
+    leaf& operator=(leaf&&) = delete;
+
+    /// The lock of the source; null: nothing will ever complete this leaf (a nil channel, a context without an end).
+    virtual spin_lock* gate() noexcept = 0;
+
+    /// True for sources where two parties commit together (channels): a select holds all their gates at once.
+    virtual bool rendezvous() const noexcept { return false; }
+
+    /// Gate held. Whether commit() would succeed; asked of one-sided sources only.
+    virtual bool ready() noexcept { return false; }
+
+    /// Gate held. Completes the operation if that is possible now; counterparts to be readied go to `wakes`.
+    virtual bool commit(wake_list& wakes) noexcept = 0;
+
+    /// Gate held. Stands in line.
+    virtual void enlist() noexcept = 0;
+
+    /// Takes the gate. Steps out of line, if still there.
+    virtual void retract() noexcept;
+
+    virtual wait_site site() const noexcept = 0;
+
+    // Set before the leaf is enlisted; constant while it is.
+    runnable* owner = nullptr;  // the frame of a sole wait, else the multi_wait
+    scheduler* home = nullptr;  // where the owner is readied
+    std::uint32_t index = 0;  // among the leaves of the multi_wait
+    bool starts_case = true;  // else it belongs to the same case of the select as the leaf before it
+    bool sole = true;
+    // Under the gate.
+    bool pinned = false;  // the claimer has pinned `home`
+
+protected:
+    ~leaf() = default;
+};
+
+/// Claims a leaf that was just unlinked. Gate held.
+claim_result claim(leaf& l) noexcept;
+
+/// Readies the owner of a leaf claimed as `parked`. Gate released. The leaf may be gone afterwards.
+void wake(leaf& l) noexcept;
+
+/// A source's leaves, first come first served.
+class wait_queue {
+public:
+    bool empty() const noexcept { return !head_.linked(); }
+    void push_back(leaf& l) noexcept { l.insert_before(head_); }
+    void push_front(leaf& l) noexcept { l.insert_before(*head_.next); }
+    leaf* front() noexcept { return empty() ? nullptr : static_cast<leaf*>(head_.next); }
+
+    leaf* pop_front() noexcept {
+        leaf* const l = front();
+        if (l != nullptr) l->unlink();
+        return l;
+    }
+
+    /// Unlinks leaves from the front until one is claimed; null when none is left. `early` tells how it was claimed.
+    leaf* claim_front(bool& early) noexcept;
+
+private:
+    list_node head_;
+};
+
+/// Leaves claimed under a gate, to be readied after it is released; readies them in the order of their claims.
+class wake_list {
+public:
+    wake_list() = default;
+    wake_list(const wake_list&) = delete;
+    wake_list& operator=(const wake_list&) = delete;
+
+    /// Gate held; the leaf is claimed as `parked` and unlinked.
+    void add(leaf& l) noexcept {
+        l.previous = nullptr;  // the chain; `next` keeps saying that the leaf is in no queue
+        (last_ == nullptr ? first_ : last_->previous) = &l;
+        last_ = &l;
+    }
+
+    void wake_all() noexcept {
+        list_node* l = first_;
+        first_ = last_ = nullptr;
+        while (l != nullptr) {
+            list_node* const following = l->previous;
+            wake(static_cast<leaf&>(*l));
+            l = following;
+        }
+    }
+
+private:
+    list_node* first_ = nullptr;
+    list_node* last_ = nullptr;
+};
+
+/// Claims every leaf of the queue: deliver(leaf) runs for each one that won.
+template <class Deliver>
+void claim_all(wait_queue& queue, wake_list& wakes, Deliver deliver) noexcept {
+    while (leaf* const l = queue.pop_front()) {
+        const claim_result how = claim(*l);
+        if (how == claim_result::lost) continue;
+        deliver(*l);
+        if (how == claim_result::parked) wakes.add(*l);
+    }
+}
+
+}  // namespace sluice::detail

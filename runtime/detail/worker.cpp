@@ -1,0 +1,246 @@
+#include <sluice/runtime/detail/worker.hpp>
+
+#include <array>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+
+namespace sluice::detail {
+
+namespace {
+[[gnu::tls_model("initial-exec")]] constinit thread_local worker* this_threads_worker = nullptr;
+}
+
+[[gnu::noinline]] worker* current_worker() noexcept {
+    return this_threads_worker;
+}
+
+worker& require_worker(const char* what) {
+    worker* const w = current_worker();
+    if (w == nullptr) throw std::logic_error(std::string("sluice: ") + what + " must be called from a task");
+    return *w;
+}
+
+worker_scope::worker_scope(worker& w) noexcept : outer_(this_threads_worker) {
+    this_threads_worker = &w;
+}
+
+worker_scope::~worker_scope() {
+    this_threads_worker = outer_;
+}
+
+worker::worker(scheduler& owner, int id, std::unique_ptr<driver> d)
+    : owner_(owner),
+      id_(id),
+      driver_(std::move(d)),
+      random_(static_cast<std::uint64_t>(now()) + static_cast<std::uint64_t>(id) * 0x9e3779b97f4a7c15u),
+      timers_(timer_queue::lease()) {}
+
+worker::~worker() {
+    timers_.give_back();
+}
+
+void worker::run() {
+    const worker_scope scope(*this);
+    while (!owner_.stopping()) {
+        if (runnable* const r = find()) {
+            execute(r);
+        } else {
+            park();
+        }
+    }
+}
+
+int worker::step(int most) {
+    const worker_scope scope(*this);
+    int ran = 0;
+    while (ran != most && !owner_.stopping()) {
+        runnable* r = take_local();
+        if (r == nullptr) r = take_shared();
+        if (r == nullptr) break;
+        execute(r);
+        ++ran;
+    }
+    return ran;
+}
+
+void worker::execute(runnable* r) {
+    switches.add(1);
+    r->run();
+    while (transfer != nullptr) std::exchange(transfer, nullptr)->run();
+}
+
+runnable* worker::find() {
+    const std::uint32_t tick = tick_.load(relaxed) + 1;
+    tick_.store(tick, relaxed);
+    if (tick % clock_checks == 0) run_timers();
+    if (tick % fairness == 0) {
+        if (runnable* const r = take_fair()) return r;
+    }
+    if (runnable* const r = take_local()) return r;
+    if (runnable* const r = take_shared()) return r;
+    return search();
+}
+
+runnable* worker::take_local() noexcept {
+    if (runnable* const r = next_.take()) {
+        if (--budget_ > 0) return r;
+        make_last(r);  // the slice is used up: the others first
+    }
+    budget_ = slice;
+    return queue_.pop();
+}
+
+runnable* worker::take_fair() noexcept {
+    driver_->poll();
+    if (owner_.help_wanted()) {
+        for (std::size_t i = 0; i != owner_.size(); ++i) {
+            worker& other = owner_.at(i);
+            if (&other == this || !owner_.stalled(i)) continue;
+            other.driver_->poll();
+            other.run_timers();
+        }
+    }
+    return owner_.pop_global(1, [](runnable*) {});
+}
+
+runnable* worker::take_shared() noexcept {
+    budget_ = slice;
+    runnable* r = owner_.pop_global(deque::capacity / 2, [this](runnable* more) { queue_.push(more); });
+    if (r != nullptr) return r;
+    driver_->poll();
+    run_timers();
+    return take_local();
+}
+
+runnable* worker::search() noexcept {
+    if (owner_.size() == 1) return nullptr;
+    if (!searching_) {
+        if (!owner_.idle().start_searching()) return nullptr;
+        searching_ = true;
+    }
+    const std::int64_t begin = now();
+    std::array<std::uint32_t, 64> seen;
+    const std::size_t watched = std::min(seen.size(), owner_.size());
+    for (std::size_t i = 0; i != watched; ++i) seen[i] = owner_.at(i).ticks();
+    std::int64_t elapsed = 0;
+    do {
+        runnable* r = steal_once(false);
+        if (r == nullptr && elapsed > aged_after) {
+            for (std::size_t i = 0; i != watched && r == nullptr; ++i) {
+                worker& victim = owner_.at(i);
+                if (&victim != this && victim.ticks() == seen[i]) r = steal_from(victim, true);
+            }
+        }
+        if (r == nullptr) r = take_shared();
+        if (r != nullptr) {
+            searching_ = false;
+            if (owner_.idle().stop_searching()) owner_.notify();
+            return r;
+        }
+        for (int i = 0; i != 16; ++i) cpu_relax();
+        elapsed = now() - begin;
+    } while (elapsed < search_time && !owner_.stopping());
+    return nullptr;
+}
+
+runnable* worker::steal_once(bool next_slots) noexcept {
+    const auto count = static_cast<std::uint32_t>(owner_.size());
+    const std::uint32_t start = random_.below(count);
+    for (std::uint32_t i = 0; i != count; ++i) {
+        worker& victim = owner_.at((start + i) % count);
+        if (&victim == this) continue;
+        if (runnable* const r = steal_from(victim, next_slots)) return r;
+    }
+    return nullptr;
+}
+
+runnable* worker::steal_from(worker& victim, bool next_slots) noexcept {
+    runnable* const r = next_slots ? victim.next_.steal() : victim.queue_.steal_into(queue_);
+    if (r != nullptr) {
+        steals.add(1);
+        return r;
+    }
+    if (owner_.stalled(static_cast<std::size_t>(victim.id_))) {
+        victim.driver_->poll();
+        victim.run_timers();
+        return take_local();
+    }
+    return nullptr;
+}
+
+void worker::park() noexcept {
+    driver_->submit();
+    const std::uint32_t idle = owner_.idle().announce(id_, searching_);
+    searching_ = false;
+    if (owner_.size() > 1) {
+        heavy_fence();  // pairs with the light fence in pick(): the pusher sees us idle, or we see its work
+    } else {
+        full_fence();
+    }
+    if (!work_visible()) {
+        if (idle == owner_.size()) owner_.all_idle();
+        sleep_state expected = sleep_state::awake;
+        if (!owner_.stopping() && sleep_.compare_exchange_strong(expected, sleep_state::parked, acq_rel, acquire)) {
+            parks.add(1);
+            driver_->park(timers_.earliest());
+        }
+        // acquire: pairs with the release in wake(); what the waker queued is visible.
+        sleep_.exchange(sleep_state::awake, acq_rel);
+    }
+    searching_ = !owner_.idle().withdraw(id_);
+    owner_.left_idle();
+}
+
+void worker::wake() noexcept {
+    // release: pairs with the exchange in park().
+    if (sleep_.exchange(sleep_state::notified, acq_rel) == sleep_state::parked) driver_->wake();
+}
+
+bool worker::work_visible() noexcept {
+    if (owner_.stopping() || !owner_.global_empty() || !next_.empty()) return true;
+    for (std::size_t i = 0; i != owner_.size(); ++i) {
+        if (!owner_.at(i).queue_.empty()) return true;
+    }
+    return false;
+}
+
+bool worker::run_timers() noexcept {
+    const std::int64_t earliest = timers_.earliest();
+    if (earliest == timer_queue::never) return false;
+    const std::int64_t time = now();
+    if (earliest > time) return false;
+    worker* const here = current_worker();  // not this worker, if this one is stuck
+    return timers_.run_due(time, [here](runnable* r) { here->make_last_and_notify(r); }) != 0;
+}
+
+void worker::make_next(runnable* r) noexcept {
+    r->next = nullptr;  // says "ready" in reports
+    if (runnable* const before = next_.put(r)) make_last_and_notify(before);
+}
+
+void worker::make_last(runnable* r) noexcept {
+    r->next = nullptr;
+    if (queue_.push(r)) return;
+    std::array<runnable*, deque::capacity / 2> half;
+    const std::uint32_t n = queue_.take_half(half);
+    if (n != 0) owner_.push_global(half.data(), n);
+    if (!queue_.push(r)) owner_.push_global(&r, 1);
+}
+
+void worker::make_last_and_notify(runnable* r) noexcept {
+    make_last(r);
+    if (owner_.size() > 1) owner_.notify();
+}
+
+void leave_transfer(std::coroutine_handle<> frame) noexcept {
+    current_worker()->transfer = runnable::from_frame(frame);
+}
+
+void count_finished_task() noexcept {
+    if (worker* const w = current_worker()) w->finished.add(1);
+}
+
+}  // namespace sluice::detail

@@ -1,0 +1,142 @@
+// A worker: a thread that runs tasks, and what belongs to it.
+//
+// Where a worker looks for its next task, in this order
+//   1. every 61st time: its driver, its timers, and the global queue, so that no stream of local work starves them;
+//   2. its next slot: the task most recently made ready here, which shares the time slice (budget) of the one before;
+//   3. its deque, oldest first;
+//   4. the global queue, its driver, its timers;
+//   5. the other workers' deques (half of one is taken), then next slots that have waited too long;
+//   6. then it parks (sleepers.hpp has the protocol).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include <sluice/runtime/detail/deque.hpp>
+#include <sluice/runtime/detail/next_slot.hpp>
+#include <sluice/runtime/detail/runnable.hpp>
+#include <sluice/runtime/detail/seam.hpp>
+#include <sluice/runtime/detail/timer_queue.hpp>
+#include <sluice/runtime/driver.hpp>
+
+namespace sluice::detail {
+
+class scheduler;
+
+/// A number that one thread changes and any thread reads.
+class counter {
+public:
+    void add(std::int64_t n) noexcept { value_.store(value_.load(relaxed) + n, relaxed); }
+    std::int64_t get() const noexcept { return value_.load(relaxed); }
+
+private:
+    atomic<std::int64_t> value_{0};
+};
+
+class worker {
+public:
+    /// Steps that a task and those it hands over to may take before others get their turn.
+    static constexpr int slice = 128;
+
+    worker(scheduler& owner, int id, std::unique_ptr<driver> d);
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+    ~worker();
+
+    scheduler& owner() noexcept { return owner_; }
+    int id() const noexcept { return id_; }
+    driver& io() noexcept { return *driver_; }
+    timer_queue& timers() noexcept { return timers_; }
+    random_source& random() noexcept { return random_; }
+
+    // The worker's thread only.
+
+    /// Runs tasks until the scheduler stops.
+    void run();
+
+    /// Runs what is ready now, at most `most` tasks, without sleeping. The number run.
+    int step(int most);
+
+    /// The task runs next here; the one that was to run next goes to the deque. Wakes nobody for a plain hand-off.
+    void make_next(runnable* r) noexcept;
+
+    /// The task runs after all that are ready here.
+    void make_last(runnable* r) noexcept;
+
+    /// Like make_last(), and tells an idle worker that there is work.
+    void make_last_and_notify(runnable* r) noexcept;
+
+    /// One step of the running task that did not suspend. False: its slice is used up, and it yields.
+    bool spend() noexcept { return --budget_ > 0; }
+
+    /// Where a trampoline build leaves the frame that runs next in place of the one that suspends (see task.hpp).
+    runnable* transfer = nullptr;
+
+    // Any thread.
+
+    /// Ends the worker's sleep, or prevents the next one.
+    void wake() noexcept;
+    std::uint32_t ticks() const noexcept { return tick_.load(relaxed); }
+    /// In park(), or a search before it; a hint.
+    bool asleep() const noexcept { return sleep_.load(relaxed) == sleep_state::parked; }
+
+    /// After the worker has ended: takes out what its queues hold.
+    template <class Drop>
+    void drop_queued(Drop drop) {
+        while (runnable* const r = next_.take()) drop(r);
+        while (runnable* const r = queue_.pop()) drop(r);
+    }
+
+    counter started, finished, io_waits, switches, steals, parks;
+
+private:
+    enum class sleep_state : std::uint8_t { awake, parked, notified };
+    static constexpr std::uint32_t fairness = 61;
+    static constexpr std::uint32_t clock_checks = 8;
+    static constexpr std::int64_t search_time = 20'000;   // nanoseconds of looking around before parking
+    static constexpr std::int64_t aged_after = 10'000;    // nanoseconds after which a waiting next slot is stolen
+
+    runnable* find();
+    runnable* take_local() noexcept;
+    runnable* take_fair() noexcept;
+    runnable* take_shared() noexcept;
+    runnable* search() noexcept;
+    runnable* steal_once(bool next_slots) noexcept;
+    runnable* steal_from(worker& victim, bool next_slots) noexcept;
+    void park() noexcept;
+    bool run_timers() noexcept;
+    bool work_visible() noexcept;
+    void execute(runnable* r);
+
+    scheduler& owner_;
+    int const id_;
+    bool searching_ = false;  // counted as such by the sleepers
+    int budget_ = slice;
+    std::unique_ptr<driver> const driver_;
+    random_source random_;
+    atomic<std::uint32_t> tick_{0};  // own thread writes; others see whether it moves
+    timer_queue& timers_;
+    next_slot next_;
+    deque queue_;
+    atomic<sleep_state> sleep_{sleep_state::awake};
+};
+
+/// The calling thread's worker; null on a thread that is none. Never cached over a suspension: a task moves.
+worker* current_worker() noexcept;
+
+/// The same for code that only a task can run; throws std::logic_error naming `what` elsewhere.
+worker& require_worker(const char* what);
+
+/// Makes `w` the calling thread's worker for the length of its life.
+class worker_scope {
+public:
+    explicit worker_scope(worker& w) noexcept;
+    worker_scope(const worker_scope&) = delete;
+    worker_scope& operator=(const worker_scope&) = delete;
+    ~worker_scope();
+
+private:
+    worker* const outer_;
+};
+
+}  // namespace sluice::detail

@@ -1,0 +1,58 @@
+// What a worker sleeps in. The runtime parks through this interface and knows nothing of the kernel's; io/ implements
+// it (io_uring, epoll) and defines make_driver().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+namespace sluice {
+
+/// Which kernel interface the workers wait in.
+enum class driver_kind : std::uint8_t {
+    automatic,  // io_uring where it is allowed, else epoll
+    uring,
+    epoll,
+};
+
+namespace detail {
+
+/// One per worker. wake() may be called by any thread, poll() by any worker of the runtime, the rest by its worker only.
+class driver {
+public:
+    static constexpr std::int64_t no_deadline = INT64_MAX;
+
+    driver() = default;
+    driver(const driver&) = delete;
+    driver& operator=(const driver&) = delete;
+    virtual ~driver() = default;
+
+    /// Readies the tasks whose I/O is there, on the calling worker. Does not wait. True: something was readied.
+    virtual bool poll() noexcept = 0;
+
+    /// Hands collected requests to the kernel. Cheap when there are none.
+    virtual void submit() noexcept = 0;
+
+    /// Sleeps until I/O is there, wake() is called, or now() reaches `deadline`; then does what poll() does.
+    virtual void park(std::int64_t deadline) noexcept = 0;
+
+    /// Ends the present or else the next park().
+    virtual void wake() noexcept = 0;
+
+    /// Becomes readable when a step of the runtime would find I/O.
+    virtual int pollable_fd() const noexcept = 0;
+};
+
+struct driver_choice {
+    driver_kind kind;
+    std::string reason;  // why this one: the first refusal, or what was asked for
+};
+
+/// Probes the kernel. Throws std::system_error when `wanted` was named explicitly and is refused.
+driver_choice choose_driver(driver_kind wanted);
+
+/// Throws std::system_error, for example for want of descriptors or locked memory.
+std::unique_ptr<driver> make_driver(driver_kind kind);
+
+}  // namespace detail
+}  // namespace sluice

@@ -1,0 +1,207 @@
+// Operations: everything that can wait.
+//
+// An operation is a move-only, single-shot rvalue that borrows its handle (the channel, the mutex, the socket must
+// outlive it). It can be awaited (co_await op), raced (select) and bounded (within). It consists of leaves, one for each
+// source it may wait for, and take(i), which gives the result when leaf i has won. PROTOCOL in docs/internals.md.
+//
+// What an operation type provides
+//   result_type
+//   leaf_count                    how many leaves it has
+//   bind(leaf_sink&)              adds them, once the operation has come to its final place in memory
+//   take(i) -> result_type        the result, after leaf i of this operation has won; may throw
+//   finish(i) -> bool             optional, noexcept: completes what leaf i only promised; false: wait again
+// and derives from sole_operation (one leaf, no finish) or multi_operation, which make it awaitable.
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+
+#include <sluice/runtime/detail/multi_wait.hpp>
+#include <sluice/runtime/detail/promise.hpp>
+#include <sluice/runtime/detail/waiter.hpp>
+
+namespace sluice {
+
+/// Base of all operations: because of it select() and within() are found without their namespace.
+struct operation_base {
+    using sluice_awaitable = void;
+};
+
+template <class Op>
+concept operation = std::derived_from<Op, operation_base> && requires {
+    typename Op::result_type;
+    { Op::leaf_count } -> std::convertible_to<std::size_t>;
+};
+
+namespace detail {
+
+/// Collects the leaves of an operation in the order in which they count. A case of a select is polled as one unit, its
+/// leaves in their order: open_case() and close_case() bracket it, and only the outermost brackets count.
+class leaf_sink {
+public:
+    explicit leaf_sink(leaf** room) noexcept : next_(room) {}
+
+    void add(leaf& l) noexcept {
+        l.starts_case = depth_ == 0 || first_;
+        first_ = false;
+        *next_++ = &l;
+    }
+    void open_case() noexcept { first_ = first_ || depth_ == 0, ++depth_; }
+    void close_case() noexcept { --depth_; }
+
+private:
+    leaf** next_;
+    unsigned depth_ = 0;
+    bool first_ = false;
+};
+
+template <class Op>
+concept finishes_later = requires(Op& op, std::size_t i) {
+    { op.finish(i) } noexcept -> std::same_as<bool>;
+};
+
+template <class Op>
+bool finish(Op& op, std::size_t i) noexcept {
+    if constexpr (finishes_later<Op>) {
+        return op.finish(i);
+    } else {
+        return true;
+    }
+}
+
+/// A step that did not suspend. False: the task's slice is used up and it must let others run.
+bool spend_budget() noexcept;
+
+/// The suspended frame runs again after all tasks that are ready on this worker.
+void run_again_last(std::coroutine_handle<> frame) noexcept;
+
+/// Prepares a leaf for a sole wait of the calling task.
+void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept;
+
+/// The task is being destroyed: makes sure that nobody touches the leaf any more.
+void abandon(leaf& l) noexcept;
+
+/// Base of operations with one leaf, which Op gives as the_leaf(). No state word is needed: unlinking claims.
+template <class Op>
+class sole_operation : public operation_base {
+public:
+    static constexpr std::size_t leaf_count = 1;
+
+    sole_operation() = default;
+    sole_operation(sole_operation&&) noexcept {}
+    sole_operation& operator=(sole_operation&&) = delete;
+    ~sole_operation() = default;
+
+    void bind(leaf_sink& sink) noexcept { sink.add(self().the_leaf()); }
+
+    bool await_ready() noexcept {
+        auto& l = self().the_leaf();
+        gate_ = l.gate();
+        if (gate_ == nullptr) return false;
+        gate_->lock();
+        wake_list wakes;
+        if (!l.commit(wakes)) return false;  // the gate stays closed until the leaf is linked
+        gate_->unlock();
+        wakes.wake_all();
+        done_ = true;
+        return spend_budget();
+    }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        if (done_) {
+            frame.promise().runs_again();
+            run_again_last(frame);
+            return;
+        }
+        auto& l = self().the_leaf();
+        own_leaf(l, frame);
+        frame.promise().waits_for(l);
+        parked_ = true;
+        if (gate_ == nullptr) return;
+        l.enlist();
+        gate_->unlock();  // the last access: another worker may run the task now
+    }
+
+    decltype(auto) await_resume() {
+        parked_ = false;
+        return self().take(0);
+    }
+
+protected:
+    /// For the destructor of Op, first thing.
+    void abandon_if_parked() noexcept {
+        if (parked_) abandon(self().the_leaf());
+    }
+
+private:
+    Op& self() noexcept { return static_cast<Op&>(*this); }
+
+    spin_lock* gate_ = nullptr;
+    bool done_ = false;
+    bool parked_ = false;
+};
+
+/// Base of operations with any number of leaves, or with a finish().
+template <class Op, std::size_t Leaves>
+class multi_operation : public operation_base {
+public:
+    static constexpr std::size_t leaf_count = Leaves;
+
+    multi_operation() = default;
+    multi_operation(multi_operation&&) noexcept {}
+    multi_operation& operator=(multi_operation&&) = delete;
+    ~multi_operation() = default;
+
+    bool await_ready() const noexcept { return false; }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        leaf_sink sink(leaves_.data());
+        self().bind(sink);
+        frame.promise().waits_for(wait_);
+        if (wait_.start(runnable::from_frame(frame), leaves_.data(), static_cast<std::uint32_t>(Leaves),
+                        self().has_default(), &multi_operation::finish_winner)) {
+            return true;
+        }
+        if (spend_budget()) return false;
+        frame.promise().runs_again();
+        run_again_last(frame);
+        return true;
+    }
+
+    decltype(auto) await_resume() { return self().take(wait_.winner()); }
+
+    static constexpr bool has_default() noexcept { return false; }
+
+protected:
+    /// For the destructor of Op, first thing.
+    void abandon_if_parked() noexcept { wait_.abandon(); }
+
+private:
+    static bool finish_winner(multi_wait& wait) noexcept {
+        return detail::finish(static_cast<Op&>(enclosing(wait)), wait.winner());
+    }
+
+    static multi_operation& enclosing(multi_wait& wait) noexcept { return static_cast<holder&>(wait).outer(); }
+
+    // A multi_wait that finds the operation around it.
+    struct holder : multi_wait {
+        explicit holder(multi_operation& o) noexcept : outer_(&o) {}
+        multi_operation& outer() noexcept { return *outer_; }
+
+    private:
+        multi_operation* const outer_;
+    };
+
+    Op& self() noexcept { return static_cast<Op&>(*this); }
+
+    std::array<leaf*, Leaves> leaves_;
+    holder wait_{*this};
+};
+
+}  // namespace detail
+}  // namespace sluice

@@ -1,0 +1,96 @@
+#include <sluice/runtime/runtime.hpp>
+
+#include <thread>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+
+namespace sluice {
+
+namespace {
+
+std::string deadlock_message(const std::vector<task_info>& tasks) {
+    std::string text = "all tasks are asleep - deadlock!";
+    for (const task_info& t : tasks) text += "\n  " + t.describe();
+    return text;
+}
+
+}  // namespace
+
+deadlock::deadlock(std::vector<task_info> tasks)
+    : std::runtime_error(deadlock_message(tasks)),
+      tasks_(std::make_shared<const std::vector<task_info>>(std::move(tasks))) {}
+
+struct runtime::state {
+    explicit state(options o)
+        : scheduler(o, detail::scheduler::ending::on_request), root(with_cancel(background())) {}
+
+    detail::scheduler scheduler;
+    std::pair<context, cancel_function> root;
+    bool ended = false;
+};
+
+runtime::runtime(options o) : state_(std::make_unique<state>(o)) {
+    state_->scheduler.start_threads(0);
+}
+
+runtime::~runtime() {
+    shutdown(std::chrono::nanoseconds::zero());
+}
+
+detail::scheduler& runtime::scheduler() const noexcept {
+    return state_->scheduler;
+}
+
+void runtime::accept(bool accepted) {
+    if (!accepted) throw std::logic_error("sluice: the runtime has been shut down");
+}
+
+const context& runtime::stopping() const noexcept {
+    return state_->root.first;
+}
+
+shutdown_report runtime::shutdown(std::chrono::nanoseconds grace) {
+    if (std::exchange(state_->ended, true)) return {};
+    detail::scheduler& s = state_->scheduler;
+    const std::int64_t start = detail::now();
+    state_->root.second();
+    std::chrono::nanoseconds pause = std::chrono::microseconds(20);
+    while (s.num_tasks() != 0 && detail::now() - start < grace.count()) {
+        std::this_thread::sleep_for(pause);
+        pause = std::min<std::chrono::nanoseconds>(2 * pause, std::chrono::milliseconds(1));
+    }
+    s.close();
+    s.stop();
+    s.join();
+    return shutdown_report{s.cut()};
+}
+
+std::size_t runtime::num_tasks() const noexcept {
+    return static_cast<std::size_t>(state_->scheduler.num_tasks());
+}
+
+runtime_stats runtime::stats() const {
+    return state_->scheduler.stats();
+}
+
+runtime_stats stats() {
+    return detail::require_worker("stats()").owner().stats();
+}
+
+void detail::end_of_main(bool failed) noexcept {
+    current_worker()->owner().main_ended(failed);
+}
+
+void detail::run_until_quiescent(options o, task<> main_task) {
+    class scheduler s(o, scheduler::ending::when_quiescent);
+    start_detached(s, std::move(main_task));
+    s.start_threads(1);
+    s.run_here();
+    s.close();
+    s.join();
+    const bool stuck = s.deadlocked();
+    std::vector<task_info> left = s.cut();
+    if (stuck) throw deadlock(std::move(left));
+}
+
+}  // namespace sluice

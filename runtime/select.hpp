@@ -1,0 +1,146 @@
+// select: the first of several operations.
+//
+//     auto got = co_await select(replies.recv(), ctx.done(), sleep_for(1s));
+//     if (auto* reply = std::get_if<0>(&got)) …
+//
+// Exactly one case commits; the others have no effect and leave nothing behind. Among cases that are ready at once the
+// choice is uniform. A select enlists without allocating (the run-time form allocates once).
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include <sluice/runtime/operation.hpp>
+
+namespace sluice {
+
+/// The last argument of a select that never waits.
+struct otherwise_t {
+    explicit otherwise_t() = default;
+};
+inline constexpr otherwise_t otherwise{};
+
+namespace detail {
+
+template <class T>
+using regular = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+
+template <bool Default, class... Ops>
+struct select_result {
+    using type = std::variant<regular<typename Ops::result_type>...>;
+};
+template <class... Ops>
+struct select_result<true, Ops...> {
+    using type = std::variant<regular<typename Ops::result_type>..., std::monostate>;
+};
+
+/// An operation that may have taken effect in part when it loses, so that it can be bounded but not raced.
+template <class Op>
+concept bounded_only = requires { requires !Op::raceable; };
+
+template <bool Default, operation... Ops>
+class [[nodiscard]] select_operation
+    : public multi_operation<select_operation<Default, Ops...>, (Ops::leaf_count + ... + 0)> {
+public:
+    using result_type = typename select_result<Default, Ops...>::type;
+
+    explicit select_operation(Ops&&... ops) noexcept : ops_(std::move(ops)...) {}
+    select_operation(select_operation&&) noexcept = default;
+    ~select_operation() { this->abandon_if_parked(); }
+
+    static constexpr bool has_default() noexcept { return Default; }
+
+    void bind(leaf_sink& sink) noexcept {
+        std::apply([&sink](Ops&... ops) { (bind_case(sink, ops), ...); }, ops_);
+    }
+    bool finish(std::size_t i) noexcept { return finish_from<0>(i); }
+
+    result_type take(std::size_t i) {
+        if constexpr (Default) {
+            if (i == multi_wait::nothing) return result_type(std::in_place_index<sizeof...(Ops)>);
+        }
+        return take_from<0>(i);
+    }
+
+private:
+    template <class Op>
+    static void bind_case(leaf_sink& sink, Op& op) noexcept {
+        sink.open_case();
+        op.bind(sink);
+        sink.close_case();
+    }
+
+    template <std::size_t K>
+    using op_at = std::tuple_element_t<K, std::tuple<Ops...>>;
+
+    template <std::size_t K>
+    bool finish_from(std::size_t i) noexcept {
+        if constexpr (K + 1 == sizeof...(Ops)) {
+            return detail::finish(std::get<K>(ops_), i);
+        } else {
+            return i < op_at<K>::leaf_count ? detail::finish(std::get<K>(ops_), i)
+                                            : finish_from<K + 1>(i - op_at<K>::leaf_count);
+        }
+    }
+
+    template <std::size_t K>
+    result_type take_from(std::size_t i) {
+        if constexpr (K + 1 < sizeof...(Ops)) {
+            if (i >= op_at<K>::leaf_count) return take_from<K + 1>(i - op_at<K>::leaf_count);
+        }
+        if constexpr (std::is_void_v<typename op_at<K>::result_type>) {
+            std::get<K>(ops_).take(i);
+            return result_type(std::in_place_index<K>);
+        } else {
+            return result_type(std::in_place_index<K>, std::get<K>(ops_).take(i));
+        }
+    }
+
+    std::tuple<Ops...> ops_;
+};
+
+}  // namespace detail
+
+/// Operation: waits until one of the operations completes; gives a variant with its result at its position (void becomes
+/// std::monostate). An exception of the winner (a send on a closed channel) is thrown. A select may itself be a case.
+template <operation... Ops>
+    requires(sizeof...(Ops) > 0 && (!std::is_lvalue_reference_v<Ops> && ...))
+auto select(Ops&&... ops) {
+    static_assert((!detail::bounded_only<Ops> && ...),
+                  "write_all and read_exactly may stop half-way when they lose: bound them with within(), or race "
+                  "write() and read()");
+    return detail::select_operation<false, Ops...>(std::move(ops)...);
+}
+
+
+namespace detail {
+
+template <class Tuple, std::size_t... I>
+auto select_or_default(Tuple&& args, std::index_sequence<I...>) {
+    return select_operation<true, std::remove_reference_t<std::tuple_element_t<I, std::remove_reference_t<Tuple>>>...>(
+        std::move(std::get<I>(args))...);
+}
+
+template <class... Args>
+concept ends_with_otherwise =
+    sizeof...(Args) > 1 &&
+    std::is_same_v<std::remove_cvref_t<std::tuple_element_t<sizeof...(Args) - 1, std::tuple<Args...>>>, otherwise_t>;
+
+}  // namespace detail
+
+/// Operation: select(ops…, otherwise) takes the last alternative (std::monostate) when no case is ready; never waits.
+template <class... Args>
+    requires detail::ends_with_otherwise<Args...>
+auto select(Args&&... args) {
+    return detail::select_or_default(std::forward_as_tuple(std::forward<Args>(args)...),
+                                     std::make_index_sequence<sizeof...(Args) - 1>());
+}
+
+}  // namespace sluice

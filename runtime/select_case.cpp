@@ -1,0 +1,39 @@
+#include <sluice/runtime/select_case.hpp>
+
+namespace sluice {
+
+dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_default)
+    : cases_(cases), has_default_(has_default) {
+    for (std::uint32_t c = 0; c != cases.size(); ++c) {
+        const auto n = static_cast<std::uint32_t>(cases[c].body_->leaf_count());
+        for (std::uint32_t i = 0; i != n; ++i) places_.push_back({c, i});
+    }
+    leaves_.resize(3 * places_.size());
+}
+
+bool dynamic_select_base::begin(detail::runnable* frame) noexcept {
+    wait_.outer = this;
+    detail::leaf_sink sink(leaves_.data());
+    for (select_case& c : cases_) {
+        sink.open_case();
+        c.body_->bind(sink);
+        sink.close_case();
+    }
+    return wait_.start(frame, leaves_.data(), static_cast<std::uint32_t>(places_.size()), has_default_,
+                       &dynamic_select_base::finish_winner);
+}
+
+bool dynamic_select_base::finish_winner(detail::multi_wait& wait) noexcept {
+    dynamic_select_base& self = *static_cast<holder&>(wait).outer;
+    const place won = self.places_[wait.winner()];
+    return self.cases_[won.case_index].body_->finish(won.leaf_index);
+}
+
+std::optional<std::size_t> dynamic_select_base::take_winner() {
+    if (wait_.winner() == detail::multi_wait::nothing) return std::nullopt;
+    const place won = places_[wait_.winner()];
+    cases_[won.case_index].body_->take(won.leaf_index);
+    return won.case_index;
+}
+
+}  // namespace sluice

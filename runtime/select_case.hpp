@@ -1,0 +1,141 @@
+// The run-time form of select: any number of cases, chosen by the program as it runs.
+//
+//     std::vector<select_case> cases;
+//     for (auto& ch : channels) cases.push_back(select_case(ch.recv(), value));
+//     std::size_t which = co_await select(std::span(cases));
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <sluice/runtime/select.hpp>
+
+namespace sluice {
+
+/// One case: an operation, and where its result goes if it wins. Used up by one select, whichever case wins.
+class select_case {
+public:
+    /// `into` must outlive the select; it is assigned before the select returns, and only if this case wins.
+    template <operation Op>
+        requires(!std::is_lvalue_reference_v<Op> && !std::is_void_v<typename Op::result_type>)
+    select_case(Op&& op, typename Op::result_type& into)
+        : body_(std::make_unique<model<Op>>(std::move(op), &into)) {}
+
+    /// For operations without a result, or one that is of no interest.
+    template <operation Op>
+        requires(!std::is_lvalue_reference_v<Op>)
+    explicit select_case(Op&& op) : body_(std::make_unique<model<Op>>(std::move(op), nullptr)) {}
+
+private:
+    friend class dynamic_select_base;
+
+    struct concept_base {
+        virtual ~concept_base() = default;
+        virtual std::size_t leaf_count() const noexcept = 0;
+        virtual void bind(detail::leaf_sink& sink) noexcept = 0;
+        virtual bool finish(std::size_t i) noexcept = 0;
+        virtual void take(std::size_t i) = 0;
+    };
+
+    template <class Op>
+    struct model final : concept_base {
+        using result = typename Op::result_type;
+        static_assert(!detail::bounded_only<Op>, "this operation may stop half-way when it loses");
+
+        model(Op&& o, detail::regular<result>* where) noexcept : op(std::move(o)), into(where) {}
+        std::size_t leaf_count() const noexcept override { return Op::leaf_count; }
+        void bind(detail::leaf_sink& sink) noexcept override { op.bind(sink); }
+        bool finish(std::size_t i) noexcept override { return detail::finish(op, i); }
+        void take(std::size_t i) override {
+            if constexpr (std::is_void_v<result>) {
+                op.take(i);
+            } else if (into != nullptr) {
+                *into = op.take(i);
+            } else {
+                static_cast<void>(op.take(i));
+            }
+        }
+
+        Op op;
+        detail::regular<result>* into;
+    };
+
+    std::unique_ptr<concept_base> body_;
+};
+
+/// The part of the run-time select that does not depend on whether it has a default.
+class dynamic_select_base {
+public:
+    using sluice_awaitable = void;
+
+    bool await_ready() const noexcept { return false; }
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        frame.promise().waits_for(wait_);
+        if (begin(detail::runnable::from_frame(frame))) return true;
+        if (detail::spend_budget()) return false;
+        frame.promise().runs_again();
+        detail::run_again_last(frame);
+        return true;
+    }
+
+protected:
+    dynamic_select_base(std::span<select_case> cases, bool has_default);
+    dynamic_select_base(dynamic_select_base&&) noexcept = default;
+    ~dynamic_select_base() { wait_.abandon(); }
+
+    /// The index of the case that won, its result delivered; none: the default was taken.
+    std::optional<std::size_t> take_winner();
+
+private:
+    struct place {
+        std::uint32_t case_index;
+        std::uint32_t leaf_index;
+    };
+    struct holder : detail::multi_wait {
+        dynamic_select_base* outer = nullptr;
+    };
+
+    bool begin(detail::runnable* frame) noexcept;
+    static bool finish_winner(detail::multi_wait& wait) noexcept;
+
+    std::span<select_case> cases_;
+    bool has_default_;
+    std::vector<detail::leaf*> leaves_;  // three times as many as there are leaves: see multi_wait
+    std::vector<place> places_;
+    holder wait_;
+};
+
+namespace detail {
+
+class [[nodiscard]] dynamic_select final : public dynamic_select_base {
+public:
+    explicit dynamic_select(std::span<select_case> cases) : dynamic_select_base(cases, false) {}
+    std::size_t await_resume() { return *take_winner(); }
+};
+
+class [[nodiscard]] dynamic_select_or_default final : public dynamic_select_base {
+public:
+    explicit dynamic_select_or_default(std::span<select_case> cases) : dynamic_select_base(cases, true) {}
+    std::optional<std::size_t> await_resume() { return take_winner(); }
+};
+
+}  // namespace detail
+
+/// co_await gives the index of the case that won. With no cases it waits for ever. At most 2^31 cases.
+inline auto select(std::span<select_case> cases) {
+    return detail::dynamic_select(cases);
+}
+
+/// co_await gives the index of the case that won, or nothing when none was ready.
+inline auto select(std::span<select_case> cases, otherwise_t) {
+    return detail::dynamic_select_or_default(cases);
+}
+
+}  // namespace sluice

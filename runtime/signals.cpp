@@ -1,0 +1,183 @@
+// A signal handler may do next to nothing, so it notes the signal and posts a semaphore; a thread of the process, started
+// with the first registration, wakes and cancels the contexts. It stays, asleep, until the process ends.
+#include <sluice/runtime/signals.hpp>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include <pthread.h>
+#include <semaphore.h>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+
+namespace sluice {
+
+namespace {
+
+class category final : public std::error_category {
+public:
+    const char* name() const noexcept override { return "signal"; }
+    std::string message(int number) const override {
+        const char* const abbreviation = ::sigabbrev_np(number);
+        const char* const description = ::sigdescr_np(number);
+        std::string text = abbreviation == nullptr ? "signal " + std::to_string(number) : "SIG" + std::string(abbreviation);
+        if (description != nullptr) text += " (" + std::string(description) + ")";
+        return text;
+    }
+};
+
+}  // namespace
+
+const std::error_category& signal_category() noexcept {
+    static const category instance;
+    return instance;
+}
+
+class signal_stop_function::registration {
+public:
+    registration(const context& parent, std::initializer_list<int> signals);
+    registration(const registration&) = delete;
+    registration& operator=(const registration&) = delete;
+    ~registration();
+
+    const context& ctx() const noexcept { return cancellable_.first; }
+    bool wants(int signal) const noexcept;
+    void end(int signal) const noexcept { cancellable_.second(std::error_code(signal, signal_category())); }
+    const std::vector<int>& signals() const noexcept { return signals_; }
+
+private:
+    std::vector<int> const signals_;
+    std::pair<context, cancel_cause_function> cancellable_;
+    std::uint32_t runtime_id_;
+};
+
+namespace {
+
+using registration = signal_stop_function::registration;
+
+constexpr int most_signals = 65;
+detail::atomic<unsigned> arrived[most_signals];
+sem_t arrival;
+
+void handle(int signal) {
+    const int saved = errno;
+    arrived[signal].fetch_add(1, detail::release);
+    ::sem_post(&arrival);
+    errno = saved;
+}
+
+class hub {
+public:
+    hub() {
+        ::sem_init(&arrival, 0, 0);
+        std::thread([this] { watch(); }).detach();
+    }
+
+    void add(registration& r) {
+        const std::lock_guard guard(mutex_);
+        for (std::size_t i = 0; i != r.signals().size(); ++i) {
+            if (const int error = catch_signal(r.signals()[i])) {
+                while (i != 0) restore_signal(r.signals()[--i]);
+                throw std::system_error(error, std::generic_category(), "sluice: notify_context");
+            }
+        }
+        all_.push_back(&r);
+    }
+
+    void remove(registration& r) {
+        const std::lock_guard guard(mutex_);
+        std::erase(all_, &r);
+        for (const int s : r.signals()) restore_signal(s);
+    }
+
+private:
+    int catch_signal(int s) {
+        if (s <= 0 || s >= most_signals) return EINVAL;
+        if (users_[s]++ != 0) return 0;
+        struct sigaction action {};
+        action.sa_handler = &handle;
+        action.sa_flags = SA_RESTART;
+        ::sigfillset(&action.sa_mask);
+        if (::sigaction(s, &action, &former_[s]) == 0) return 0;
+        --users_[s];
+        return errno;
+    }
+
+    void restore_signal(int s) {
+        if (--users_[s] == 0) ::sigaction(s, &former_[s], nullptr);
+    }
+
+    void watch() {
+        ::pthread_setname_np(::pthread_self(), "sluice-signals");
+        for (;;) {
+            if (::sem_wait(&arrival) != 0) continue;
+            const std::lock_guard guard(mutex_);
+            for (int s = 1; s != most_signals; ++s) {
+                if (arrived[s].exchange(0, detail::acquire) == 0) continue;
+                for (const registration* const r : all_) {
+                    if (r->wants(s)) r->end(s);
+                }
+            }
+        }
+    }
+
+    std::mutex mutex_;
+    std::vector<registration*> all_;             // under mutex_
+    int users_[most_signals] = {};               // under mutex_
+    struct sigaction former_[most_signals] = {};  // under mutex_
+};
+
+hub& the_hub() {
+    static auto* const instance = new hub;  // never ended: a signal may come at any time
+    return *instance;
+}
+
+}  // namespace
+
+signal_stop_function::registration::registration(const context& parent, std::initializer_list<int> signals)
+    : signals_(signals),
+      cancellable_(with_cancel_cause(parent)),
+      runtime_id_(detail::require_worker("notify_context()").owner().id()) {
+    the_hub().add(*this);
+    detail::require_worker("notify_context()").owner().hold_outside();  // a signal may end any wait: no deadlock
+}
+
+signal_stop_function::registration::~registration() {
+    the_hub().remove(*this);
+    detail::scheduler* const home = detail::scheduler::find_and_pin(runtime_id_);
+    if (home == nullptr) return;
+    home->release_outside();
+    home->unpin();
+}
+
+bool signal_stop_function::registration::wants(int signal) const noexcept {
+    for (const int s : signals_) {
+        if (s == signal) return true;
+    }
+    return false;
+}
+
+signal_stop_function::signal_stop_function(std::unique_ptr<registration> r) noexcept : registration_(std::move(r)) {}
+signal_stop_function::signal_stop_function(signal_stop_function&&) noexcept = default;
+signal_stop_function& signal_stop_function::operator=(signal_stop_function&&) noexcept = default;
+signal_stop_function::~signal_stop_function() = default;
+
+void signal_stop_function::operator()() noexcept {
+    registration_.reset();
+}
+
+std::pair<context, signal_stop_function> notify_context(std::initializer_list<int> signals) {
+    return notify_context(background(), signals);
+}
+
+std::pair<context, signal_stop_function> notify_context(const context& parent, std::initializer_list<int> signals) {
+    auto r = std::make_unique<registration>(parent, signals);
+    context ctx = r->ctx();
+    return {std::move(ctx), signal_stop_function(std::move(r))};
+}
+
+}  // namespace sluice

@@ -1,0 +1,35 @@
+#include <sluice/runtime/sleep.hpp>
+
+#include <mutex>
+
+#include <sluice/runtime/detail/worker.hpp>
+
+namespace sluice::detail {
+
+std::int64_t deadline_after_ns(std::int64_t nanoseconds) noexcept {
+    std::int64_t at = 0;
+    return __builtin_add_overflow(now(), nanoseconds, &at) ? timer_queue::never : at;
+}
+
+spin_lock* timer_leaf::gate() noexcept {
+    if (timer_node::queue == nullptr) timer_node::queue = &current_worker()->timers();
+    return &timer_node::queue->gate();
+}
+
+void timer_leaf::enlist() noexcept {
+    timer_node::queue->add(*this);
+}
+
+void timer_leaf::retract() noexcept {
+    if (timer_node::queue == nullptr) return;
+    timer_node::queue->cancel(*this);
+    timer_node::queue = nullptr;  // the next wait may run on another worker
+}
+
+runnable* timer_leaf::fire(timer_node& node, wake_list& wakes) noexcept {
+    auto& self = static_cast<timer_leaf&>(node);
+    if (claim(self) == claim_result::parked) wakes.add(self);
+    return nullptr;
+}
+
+}  // namespace sluice::detail

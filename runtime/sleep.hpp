@@ -1,0 +1,87 @@
+// Letting time or others pass: sleep_for, sleep_until, yield.
+#pragma once
+
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+
+#include <sluice/runtime/detail/timer_queue.hpp>
+#include <sluice/runtime/operation.hpp>
+
+namespace sluice {
+
+namespace detail {
+
+/// now() + d, saturating.
+std::int64_t deadline_after_ns(std::int64_t nanoseconds) noexcept;
+
+template <class Rep, class Period>
+std::int64_t deadline_after(std::chrono::duration<Rep, Period> d) noexcept {
+    using seconds = std::chrono::duration<double>;
+    if (seconds(d) > seconds(std::chrono::nanoseconds::max())) return timer_queue::never;
+    if (seconds(d) < seconds(0)) return deadline_after_ns(0);
+    return deadline_after_ns(std::chrono::ceil<std::chrono::nanoseconds>(d).count());
+}
+
+class timer_leaf final : public leaf, private timer_node {
+public:
+    explicit timer_leaf(std::int64_t until) noexcept : timer_node(&timer_leaf::fire) { when = until; }
+    timer_leaf(timer_leaf&& other) noexcept : timer_leaf(other.when) {}
+
+    spin_lock* gate() noexcept override;
+    bool ready() noexcept override { return when <= now(); }
+    bool commit(wake_list&) noexcept override { return ready(); }
+    void enlist() noexcept override;
+    void retract() noexcept override;
+    wait_site site() const noexcept override { return {"a timer", this}; }
+
+private:
+    static runnable* fire(timer_node& node, wake_list& wakes) noexcept;
+};
+
+class [[nodiscard]] sleep_operation : public sole_operation<sleep_operation> {
+public:
+    using result_type = void;
+    explicit sleep_operation(std::int64_t until) noexcept : leaf_(until) {}
+    sleep_operation(sleep_operation&&) noexcept = default;
+    ~sleep_operation() { abandon_if_parked(); }
+
+    timer_leaf& the_leaf() noexcept { return leaf_; }
+    void take(std::size_t) const noexcept {}
+
+private:
+    timer_leaf leaf_;
+};
+
+struct [[nodiscard]] yield_awaiter {
+    using sluice_awaitable = void;
+    yield_awaiter() noexcept {}
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
+        frame.promise().runs_again();
+        run_again_last(frame);
+    }
+    void await_resume() const noexcept {}
+};
+
+}  // namespace detail
+
+/// Operation: waits for that long, counted from this call; not at all for zero or less. Timers are precise to some tens
+/// of microseconds on an idle worker. A sleep that loses a race or is cut has no effect.
+template <class Rep, class Period>
+auto sleep_for(std::chrono::duration<Rep, Period> d) noexcept {
+    return detail::sleep_operation(detail::deadline_after(d));
+}
+
+/// Operation: waits until then.
+inline auto sleep_until(std::chrono::steady_clock::time_point t) noexcept {
+    return detail::sleep_operation(detail::to_nanoseconds(t));
+}
+
+/// co_await yield(): every task that is ready on this worker runs before this one goes on.
+inline auto yield() noexcept {
+    return detail::yield_awaiter();
+}
+
+}  // namespace sluice

@@ -1,0 +1,84 @@
+#include <sluice/runtime/spawn.hpp>
+
+#include <cstdio>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+#include <sluice/runtime/result.hpp>
+
+namespace sluice {
+
+std::size_t num_tasks() {
+    return static_cast<std::size_t>(detail::require_worker("num_tasks()").owner().num_tasks());
+}
+
+namespace detail {
+
+namespace {
+
+std::string message_of(const std::exception_ptr& e) {
+    try {
+        std::rethrow_exception(e);
+    } catch (const std::exception& known) {
+        return known.what();
+    } catch (...) {
+        return "an exception that is no std::exception";
+    }
+}
+
+}  // namespace
+
+bool start_detached(scheduler& in, task<> t) noexcept {
+    const auto frame = t.release();
+    if (in.submit(runnable::from_frame(frame))) return true;
+    frame.destroy();
+    return false;
+}
+
+scheduler& scheduler_here(const char* what) {
+    return require_worker(what).owner();
+}
+
+void die_of_detached_exception(const promise_base& promise) noexcept {
+    const std::exception_ptr e = std::current_exception();
+    std::fprintf(stderr, "sluice: an exception left the detached task %s (%s:%u): %s\n", promise.origin.function_name(),
+                 promise.origin.file_name(), static_cast<unsigned>(promise.origin.line()), message_of(e).c_str());
+    std::terminate();
+}
+
+void die_of_unjoined_exception(const std::exception_ptr& e) noexcept {
+    std::fprintf(stderr, "sluice: a spawned task that nobody joined ended with an exception: %s\n",
+                 message_of(e).c_str());
+    std::terminate();
+}
+
+std::exception_ptr cut_exception() noexcept {
+    return std::make_exception_ptr(
+        std::system_error(make_error_code(errc::canceled), "the runtime shut down before the task ended"));
+}
+
+void join_core::complete() noexcept {
+    wake_list wakes;
+    {
+        const std::lock_guard guard(gate_);
+        done_.store(1, release);
+        claim_all(waiters_, wakes, [](leaf&) {});
+    }
+    done_.notify_all();
+    wakes.wake_all();
+}
+
+void join_core::wait_from_outside() const {
+    if (done()) return;
+    if (current_worker() != nullptr) {
+        throw std::logic_error("sluice: join_handle::get() would block a worker; use co_await handle.join()");
+    }
+    while (!done()) done_.wait(0, acquire);
+}
+
+}  // namespace detail
+}  // namespace sluice

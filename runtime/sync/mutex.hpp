@@ -1,0 +1,95 @@
+// A mutex for tasks.
+#pragma once
+
+#include <utility>
+
+#include <sluice/runtime/operation.hpp>
+
+namespace sluice {
+
+class mutex;
+
+/// Holds a locked mutex; letting it go unlocks. Not bound to a task or thread.
+class [[nodiscard]] mutex_guard {
+public:
+    mutex_guard(mutex_guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
+    mutex_guard& operator=(mutex_guard&& other) noexcept {
+        std::swap(mutex_, other.mutex_);
+        return *this;
+    }
+    ~mutex_guard() { unlock(); }
+
+    /// Unlocks early; does nothing the second time.
+    void unlock() noexcept;
+    bool owns_lock() const noexcept { return mutex_ != nullptr; }
+
+private:
+    friend class mutex;
+    friend class lock_operation;
+    explicit mutex_guard(mutex& m) noexcept : mutex_(&m) {}
+    mutex* mutex_;
+};
+
+/// At most one task holds it; waiting suspends the task, not the worker. First come, first served: unlock() hands the
+/// mutex to the longest waiter. Must outlive its guards and the operations on it.
+class mutex {
+public:
+    mutex() = default;
+    mutex(const mutex&) = delete;
+    mutex& operator=(const mutex&) = delete;
+
+    /// Operation: gives a guard. A lock that loses a race is not taken.
+    auto lock() noexcept;
+
+    /// A guard that owns the lock, or one that does not. Any thread; never waits.
+    mutex_guard try_lock() noexcept;
+
+    /// Any thread. Unlocking a mutex that is not locked is fatal: it reports and aborts.
+    void unlock() noexcept;
+
+private:
+    friend class mutex_leaf;
+
+    detail::spin_lock gate_;
+    bool locked_ = false;         // under gate_
+    detail::wait_queue waiters_;  // under gate_; not empty only if locked_
+};
+
+class mutex_leaf final : public detail::leaf {
+public:
+    explicit mutex_leaf(mutex& m) noexcept : mutex_(m) {}
+    mutex_leaf(mutex_leaf&&) noexcept = default;
+    detail::spin_lock* gate() noexcept override { return &mutex_.gate_; }
+    bool ready() noexcept override { return !mutex_.locked_; }
+    bool commit(detail::wake_list&) noexcept override { return !std::exchange(mutex_.locked_, true); }
+    void enlist() noexcept override { mutex_.waiters_.push_back(*this); }
+    detail::wait_site site() const noexcept override { return {"lock of a mutex", &mutex_}; }
+    mutex& of() const noexcept { return mutex_; }
+
+private:
+    mutex& mutex_;
+};
+
+class [[nodiscard]] lock_operation : public detail::sole_operation<lock_operation> {
+public:
+    using result_type = mutex_guard;
+    explicit lock_operation(mutex& m) noexcept : leaf_(m) {}
+    lock_operation(lock_operation&&) noexcept = default;
+    ~lock_operation() { abandon_if_parked(); }
+
+    mutex_leaf& the_leaf() noexcept { return leaf_; }
+    mutex_guard take(std::size_t) noexcept { return mutex_guard(leaf_.of()); }
+
+private:
+    mutex_leaf leaf_;
+};
+
+inline auto mutex::lock() noexcept {
+    return lock_operation(*this);
+}
+
+inline void mutex_guard::unlock() noexcept {
+    if (mutex* const m = std::exchange(mutex_, nullptr)) m->unlock();
+}
+
+}  // namespace sluice
