@@ -16,7 +16,26 @@ bool parse_port(std::string_view text, std::uint16_t& port) {
     return error == std::errc{} && end == text.data() + text.size();
 }
 
+// An interface's name or number; 0: neither.
+std::uint32_t parse_scope(const std::string& text) {
+    if (const unsigned index = ::if_nametoindex(text.c_str())) return index;
+    std::uint32_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    return error == std::errc{} && end == text.data() + text.size() ? number : 0;
+}
+
 }  // namespace
+
+endpoint endpoint::any_v4(std::uint16_t port) noexcept {
+    sockaddr_in any{};
+    any.sin_family = AF_INET;
+    any.sin_port = htons(port);
+    return endpoint(reinterpret_cast<const sockaddr*>(&any), sizeof any);
+}
+
+bool endpoint::is_any_v6() const noexcept {
+    return family() == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr);
+}
 
 endpoint::endpoint(const sockaddr* address, socklen_t size) noexcept
     : size_(std::min<socklen_t>(size, sizeof storage_)) {
@@ -27,6 +46,7 @@ result<endpoint> endpoint::parse(std::string_view text) {
     const auto invalid = fail(std::make_error_code(std::errc::invalid_argument));
     const std::size_t colon = text.rfind(':');
     std::uint16_t port = 0;
+    if (text.find('\0') != std::string_view::npos) return invalid;
     if (colon == std::string_view::npos || !parse_port(text.substr(colon + 1), port)) return invalid;
     std::string host(text.substr(0, colon));
     const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
@@ -46,7 +66,8 @@ result<endpoint> endpoint::parse(std::string_view text) {
     v6.sin6_port = htons(port);
     if (bracketed) {
         if (const std::size_t percent = host.find('%'); percent != std::string::npos) {
-            v6.sin6_scope_id = ::if_nametoindex(host.c_str() + percent + 1);
+            v6.sin6_scope_id = parse_scope(host.substr(percent + 1));
+            if (v6.sin6_scope_id == 0) return invalid;
             host.resize(percent);
         }
         if (::inet_pton(AF_INET6, host.c_str(), &v6.sin6_addr) != 1) return invalid;
@@ -69,8 +90,15 @@ std::string endpoint::to_string() const {
         ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, text, sizeof text);
         return std::string(text) + ":" + std::to_string(port());
     }
-    ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr, text, sizeof text);
-    return "[" + std::string(text) + "]:" + std::to_string(port());
+    const auto& v6 = *reinterpret_cast<const sockaddr_in6*>(&storage_);
+    ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
+    std::string scope;
+    if (v6.sin6_scope_id != 0) {
+        char name[IF_NAMESIZE];
+        const char* const known = ::if_indextoname(v6.sin6_scope_id, name);
+        scope = "%" + (known != nullptr ? std::string(known) : std::to_string(v6.sin6_scope_id));
+    }
+    return "[" + std::string(text) + scope + "]:" + std::to_string(port());
 }
 
 }  // namespace sluice::io

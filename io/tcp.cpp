@@ -75,7 +75,7 @@ int read_leaf::attempt() noexcept {
     if (n < 0) return static_cast<int>(-n);
     count_ = static_cast<std::size_t>(n);
     // Less than was asked for: the socket is empty now, and the next read need not find that out by a call.
-    if (count_ != 0 && count_ < buffer_.size()) of().would_block(side::read);
+    if (count_ != 0 && count_ < buffer_.size()) of().drained();
     return 0;
 }
 
@@ -151,7 +151,7 @@ int connect_leaf::attempt() noexcept {
         return n == -EAGAIN ? EADDRNOTAVAIL : static_cast<int>(-n);
     }
     pollfd p{fd(), POLLOUT, 0};
-    if (::poll(&p, 1, 0) == 0) return EAGAIN;
+    if (uninterrupted([&p]() -> ssize_t { return ::poll(&p, 1, 0); }) == 0) return EAGAIN;
     int error = 0;
     socklen_t size = sizeof error;
     ::getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size);
@@ -230,9 +230,11 @@ result<tcp_listener> listen_tcp(std::string_view address, listen_options options
 
 result<tcp_listener> listen_tcp(const endpoint& address, listen_options options) {
     const int fd = detail::open_socket(address.family());
+    if (fd == -EAFNOSUPPORT && address.is_any_v6()) return listen_tcp(endpoint::any_v4(address.port()), options);
     if (fd < 0) return fail(std::error_code(-fd, std::generic_category()));
     detail::descriptor_handle socket(fd);
     auto done = set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (done && address.is_any_v6()) done = set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     if (done && options.reuse_port) done = set_option(socket, SOL_SOCKET, SO_REUSEPORT, 1);
     if (!done) return fail(done.error());
     if (::bind(fd, address.data(), address.size()) != 0 || ::listen(fd, options.backlog) != 0) {

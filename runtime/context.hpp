@@ -90,7 +90,8 @@ public:
     explicit cancel_handle(canceller* c) noexcept : canceller_(c) { canceller_->ref(); }
     cancel_handle(cancel_handle&& other) noexcept : canceller_(std::exchange(other.canceller_, nullptr)) {}
     cancel_handle& operator=(cancel_handle&& other) noexcept {
-        std::swap(canceller_, other.canceller_);
+        cancel_handle old(std::move(other));
+        std::swap(canceller_, old.canceller_);
         return *this;
     }
     ~cancel_handle() {
@@ -206,7 +207,8 @@ public:
     explicit stop_function(detail::after_registration* r) noexcept : registration_(r) {}
     stop_function(stop_function&& other) noexcept : registration_(std::exchange(other.registration_, nullptr)) {}
     stop_function& operator=(stop_function&& other) noexcept {
-        std::swap(registration_, other.registration_);
+        stop_function old(std::move(other));
+        std::swap(registration_, old.registration_);
         return *this;
     }
     ~stop_function() {

@@ -4,23 +4,19 @@
 
 namespace sluice::detail {
 
-bool spend_budget() noexcept {
-    return current_worker()->spend();
+// noinline, all of these: their callers are coroutines (worker.hpp, this_threads_worker).
+[[gnu::noinline]] bool spend_budget() noexcept {
+    return this_threads_worker->spend();
 }
 
-void run_again_last(std::coroutine_handle<> frame) noexcept {
-    current_worker()->make_last(runnable::from_frame(frame));
+[[gnu::noinline]] void run_again_last(std::coroutine_handle<> frame) noexcept {
+    this_threads_worker->make_last(runnable::from_frame(frame));
 }
 
-void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept {
+[[gnu::noinline]] void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept {
     l.owner = runnable::from_frame(frame);
-    l.home = &current_worker()->owner();
+    l.home = &this_threads_worker->owner();
     l.sole = true;
-}
-
-void abandon(leaf& l) noexcept {
-    l.retract();
-    l.home->wait_until_unpinned();
 }
 
 }  // namespace sluice::detail

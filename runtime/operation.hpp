@@ -8,6 +8,7 @@
 //   result_type
 //   leaf_count                    how many leaves it has
 //   bind(leaf_sink&)              adds them, once the operation has come to its final place in memory
+//   order(poll_order&, base)      in which they are polled; they count from `base`
 //   take(i) -> result_type        the result, after leaf i of this operation has won; may throw
 //   finish(i) -> bool             optional, noexcept: completes what leaf i only promised; false: wait again
 // and derives from sole_operation (one leaf, no finish) or multi_operation, which make it awaitable.
@@ -38,24 +39,18 @@ concept operation = std::derived_from<Op, operation_base> && requires {
 
 namespace detail {
 
-/// Collects the leaves of an operation in the order in which they count. A case of a select is polled as one unit, its
-/// leaves in their order: open_case() and close_case() bracket it, and only the outermost brackets count.
+/// Whether an operation never waits by itself, so that bounding or racing it would make no sense.
+template <class Op>
+concept never_waits = requires { requires Op::has_default(); };
+
+/// Collects the leaves of an operation in the order in which they count.
 class leaf_sink {
 public:
     explicit leaf_sink(leaf** room) noexcept : next_(room) {}
-
-    void add(leaf& l) noexcept {
-        l.starts_case = depth_ == 0 || first_;
-        first_ = false;
-        *next_++ = &l;
-    }
-    void open_case() noexcept { first_ = first_ || depth_ == 0, ++depth_; }
-    void close_case() noexcept { --depth_; }
+    void add(leaf& l) noexcept { *next_++ = &l; }
 
 private:
     leaf** next_;
-    unsigned depth_ = 0;
-    bool first_ = false;
 };
 
 template <class Op>
@@ -78,11 +73,28 @@ bool spend_budget() noexcept;
 /// The suspended frame runs again after all tasks that are ready on this worker.
 void run_again_last(std::coroutine_handle<> frame) noexcept;
 
+/// How a sole wait begins.
+enum class sole_start : std::uint8_t {
+    done,   // completed, the task goes on
+    spent,  // completed, and the task's slice is used up: it yields first
+    held,   // it must wait; the gate stays closed until the leaf is linked
+    never,  // it waits for ever
+};
+
+template <class Leaf>
+sole_start begin_sole(Leaf& l) noexcept {
+    spin_lock* const gate = l.gate();
+    if (gate == nullptr) return sole_start::never;
+    gate->lock();
+    wake_list wakes;
+    if (!l.commit(wakes)) return sole_start::held;
+    gate->unlock();
+    wakes.wake_all();
+    return spend_budget() ? sole_start::done : sole_start::spent;
+}
+
 /// Prepares a leaf for a sole wait of the calling task.
 void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept;
-
-/// The task is being destroyed: makes sure that nobody touches the leaf any more.
-void abandon(leaf& l) noexcept;
 
 /// Base of operations with one leaf, which Op gives as the_leaf(). No state word is needed: unlinking claims.
 template <class Op>
@@ -96,23 +108,16 @@ public:
     ~sole_operation() = default;
 
     void bind(leaf_sink& sink) noexcept { sink.add(self().the_leaf()); }
+    void order(poll_order& o, std::uint32_t base) const noexcept { o.add(base); }
 
     bool await_ready() noexcept {
-        auto& l = self().the_leaf();
-        gate_ = l.gate();
-        if (gate_ == nullptr) return false;
-        gate_->lock();
-        wake_list wakes;
-        if (!l.commit(wakes)) return false;  // the gate stays closed until the leaf is linked
-        gate_->unlock();
-        wakes.wake_all();
-        done_ = true;
-        return spend_budget();
+        start_ = begin_sole(self().the_leaf());
+        return start_ == sole_start::done;
     }
 
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        if (done_) {
+        if (start_ == sole_start::spent) {
             frame.promise().runs_again();
             run_again_last(frame);
             return;
@@ -121,9 +126,10 @@ public:
         own_leaf(l, frame);
         frame.promise().waits_for(l);
         parked_ = true;
-        if (gate_ == nullptr) return;
+        if (start_ == sole_start::never) return;
+        spin_lock* const gate = l.gate();
         l.enlist();
-        gate_->unlock();  // the last access: another worker may run the task now
+        gate->unlock();  // the last access: another worker may run the task now
     }
 
     decltype(auto) await_resume() {
@@ -134,14 +140,13 @@ public:
 protected:
     /// For the destructor of Op, first thing.
     void abandon_if_parked() noexcept {
-        if (parked_) abandon(self().the_leaf());
+        if (parked_) self().the_leaf().abandon();
     }
 
 private:
     Op& self() noexcept { return static_cast<Op&>(*this); }
 
-    spin_lock* gate_ = nullptr;
-    bool done_ = false;
+    sole_start start_ = sole_start::done;
     bool parked_ = false;
 };
 
@@ -164,7 +169,7 @@ public:
         self().bind(sink);
         frame.promise().waits_for(wait_);
         if (wait_.start(runnable::from_frame(frame), leaves_.data(), static_cast<std::uint32_t>(Leaves),
-                        self().has_default(), &multi_operation::finish_winner)) {
+                        Op::has_default(), behaviour)) {
             return true;
         }
         if (spend_budget()) return false;
@@ -182,11 +187,14 @@ protected:
     void abandon_if_parked() noexcept { wait_.abandon(); }
 
 private:
-    static bool finish_winner(multi_wait& wait) noexcept {
-        return detail::finish(static_cast<Op&>(enclosing(wait)), wait.winner());
+    static Op& enclosing(multi_wait& wait) noexcept {
+        return static_cast<Op&>(static_cast<holder&>(wait).outer());
     }
 
-    static multi_operation& enclosing(multi_wait& wait) noexcept { return static_cast<holder&>(wait).outer(); }
+    static constexpr multi_wait::behaviour behaviour{
+        [](multi_wait& wait, poll_order& o) noexcept { enclosing(wait).order(o, 0); },
+        [](multi_wait& wait) noexcept { return detail::finish(enclosing(wait), wait.winner()); },
+    };
 
     // A multi_wait that finds the operation around it.
     struct holder : multi_wait {
@@ -199,7 +207,7 @@ private:
 
     Op& self() noexcept { return static_cast<Op&>(*this); }
 
-    std::array<leaf*, Leaves> leaves_;
+    std::array<leaf*, Leaves <= multi_wait::on_stack ? Leaves : 3 * Leaves> leaves_;
     holder wait_{*this};
 };
 

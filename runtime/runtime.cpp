@@ -1,24 +1,12 @@
 #include <sluice/runtime/runtime.hpp>
 
+#include <algorithm>
+#include <stdexcept>
 #include <thread>
 
 #include <sluice/runtime/detail/scheduler.hpp>
 
 namespace sluice {
-
-namespace {
-
-std::string deadlock_message(const std::vector<task_info>& tasks) {
-    std::string text = "all tasks are asleep - deadlock!";
-    for (const task_info& t : tasks) text += "\n  " + t.describe();
-    return text;
-}
-
-}  // namespace
-
-deadlock::deadlock(std::vector<task_info> tasks)
-    : std::runtime_error(deadlock_message(tasks)),
-      tasks_(std::make_shared<const std::vector<task_info>>(std::move(tasks))) {}
 
 struct runtime::state {
     explicit state(options o)
@@ -75,22 +63,6 @@ runtime_stats runtime::stats() const {
 
 runtime_stats stats() {
     return detail::require_worker("stats()").owner().stats();
-}
-
-void detail::end_of_main(bool failed) noexcept {
-    current_worker()->owner().main_ended(failed);
-}
-
-void detail::run_until_quiescent(options o, task<> main_task) {
-    class scheduler s(o, scheduler::ending::when_quiescent);
-    start_detached(s, std::move(main_task));
-    s.start_threads(1);
-    s.run_here();
-    s.close();
-    s.join();
-    const bool stuck = s.deadlocked();
-    std::vector<task_info> left = s.cut();
-    if (stuck) throw deadlock(std::move(left));
 }
 
 }  // namespace sluice

@@ -4,18 +4,15 @@
 //     if (auto* reply = std::get_if<0>(&got)) …
 //
 // Exactly one case commits; the others have no effect and leave nothing behind. Among cases that are ready at once the
-// choice is uniform. A select enlists without allocating (the run-time form allocates once).
+// choice is uniform. Every operand is evaluated once, losers included (in which order, C++ leaves open). A select enlists without allocating (the run-time form allocates once).
 #pragma once
 
+#include <array>
 #include <cstddef>
-#include <memory>
-#include <optional>
-#include <span>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include <sluice/runtime/operation.hpp>
 
@@ -58,7 +55,17 @@ public:
     static constexpr bool has_default() noexcept { return Default; }
 
     void bind(leaf_sink& sink) noexcept {
-        std::apply([&sink](Ops&... ops) { (bind_case(sink, ops), ...); }, ops_);
+        std::apply([&sink](Ops&... ops) { (ops.bind(sink), ...); }, ops_);
+    }
+    void order(poll_order& o, std::uint32_t base) noexcept {
+        std::array<std::uint32_t, sizeof...(Ops)> room;
+        o.shuffled(room.data(), sizeof...(Ops), [&](std::uint32_t k) {
+            if constexpr (((Ops::leaf_count == 1) && ...)) {
+                o.add(base + k);
+            } else {
+                order_case(k, o, base, std::index_sequence_for<Ops...>());
+            }
+        });
     }
     bool finish(std::size_t i) noexcept { return finish_from<0>(i); }
 
@@ -70,11 +77,12 @@ public:
     }
 
 private:
-    template <class Op>
-    static void bind_case(leaf_sink& sink, Op& op) noexcept {
-        sink.open_case();
-        op.bind(sink);
-        sink.close_case();
+    // The leaves of case k, which come after those of the cases before it.
+    template <std::size_t... K>
+    void order_case(std::uint32_t k, poll_order& o, std::uint32_t base, std::index_sequence<K...>) noexcept {
+        std::uint32_t first = base;
+        ((K == k ? std::get<K>(ops_).order(o, first) : void(), first += static_cast<std::uint32_t>(Ops::leaf_count)),
+         ...);
     }
 
     template <std::size_t K>
@@ -113,6 +121,7 @@ private:
 template <operation... Ops>
     requires(sizeof...(Ops) > 0 && (!std::is_lvalue_reference_v<Ops> && ...))
 auto select(Ops&&... ops) {
+    static_assert((!detail::never_waits<Ops> && ...), "select(…, otherwise) never waits: it cannot be a case");
     static_assert((!detail::bounded_only<Ops> && ...),
                   "write_all and read_exactly may stop half-way when they lose: bound them with within(), or race "
                   "write() and read()");

@@ -6,25 +6,31 @@ dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_
     : cases_(cases), has_default_(has_default) {
     for (std::uint32_t c = 0; c != cases.size(); ++c) {
         const auto n = static_cast<std::uint32_t>(cases[c].body_->leaf_count());
+        first_leaf_.push_back(static_cast<std::uint32_t>(places_.size()));
         for (std::uint32_t i = 0; i != n; ++i) places_.push_back({c, i});
     }
     leaves_.resize(3 * places_.size());
+    shuffle_room_.resize(cases.size());
 }
 
 bool dynamic_select_base::begin(detail::runnable* frame) noexcept {
     wait_.outer = this;
     detail::leaf_sink sink(leaves_.data());
-    for (select_case& c : cases_) {
-        sink.open_case();
-        c.body_->bind(sink);
-        sink.close_case();
-    }
-    return wait_.start(frame, leaves_.data(), static_cast<std::uint32_t>(places_.size()), has_default_,
-                       &dynamic_select_base::finish_winner);
+    for (select_case& c : cases_) c.body_->bind(sink);
+    static constexpr detail::multi_wait::behaviour behaviour{&dynamic_select_base::order,
+                                                             &dynamic_select_base::finish_winner};
+    return wait_.start(frame, leaves_.data(), static_cast<std::uint32_t>(places_.size()), has_default_, behaviour);
+}
+
+void dynamic_select_base::order(detail::multi_wait& wait, detail::poll_order& o) noexcept {
+    dynamic_select_base& self = enclosing(wait);
+    o.shuffled(self.shuffle_room_.data(), static_cast<std::uint32_t>(self.cases_.size()), [&](std::uint32_t c) {
+        self.cases_[c].body_->order(o, self.first_leaf_[c]);
+    });
 }
 
 bool dynamic_select_base::finish_winner(detail::multi_wait& wait) noexcept {
-    dynamic_select_base& self = *static_cast<holder&>(wait).outer;
+    dynamic_select_base& self = enclosing(wait);
     const place won = self.places_[wait.winner()];
     return self.cases_[won.case_index].body_->finish(won.leaf_index);
 }

@@ -38,6 +38,7 @@ private:
         virtual ~concept_base() = default;
         virtual std::size_t leaf_count() const noexcept = 0;
         virtual void bind(detail::leaf_sink& sink) noexcept = 0;
+        virtual void order(detail::poll_order& o, std::uint32_t base) noexcept = 0;
         virtual bool finish(std::size_t i) noexcept = 0;
         virtual void take(std::size_t i) = 0;
     };
@@ -45,11 +46,13 @@ private:
     template <class Op>
     struct model final : concept_base {
         using result = typename Op::result_type;
+        static_assert(!detail::never_waits<Op>, "select(…, otherwise) never waits: it cannot be a case");
         static_assert(!detail::bounded_only<Op>, "this operation may stop half-way when it loses");
 
         model(Op&& o, detail::regular<result>* where) noexcept : op(std::move(o)), into(where) {}
         std::size_t leaf_count() const noexcept override { return Op::leaf_count; }
         void bind(detail::leaf_sink& sink) noexcept override { op.bind(sink); }
+        void order(detail::poll_order& o, std::uint32_t base) noexcept override { op.order(o, base); }
         bool finish(std::size_t i) noexcept override { return detail::finish(op, i); }
         void take(std::size_t i) override {
             if constexpr (std::is_void_v<result>) {
@@ -103,12 +106,18 @@ private:
     };
 
     bool begin(detail::runnable* frame) noexcept;
+    static dynamic_select_base& enclosing(detail::multi_wait& wait) noexcept {
+        return *static_cast<holder&>(wait).outer;
+    }
     static bool finish_winner(detail::multi_wait& wait) noexcept;
+    static void order(detail::multi_wait& wait, detail::poll_order& o) noexcept;
 
     std::span<select_case> cases_;
     bool has_default_;
     std::vector<detail::leaf*> leaves_;  // three times as many as there are leaves: see multi_wait
     std::vector<place> places_;
+    std::vector<std::uint32_t> first_leaf_;  // of each case
+    std::vector<std::uint32_t> shuffle_room_;
     holder wait_;
 };
 
@@ -128,7 +137,8 @@ public:
 
 }  // namespace detail
 
-/// co_await gives the index of the case that won. With no cases it waits for ever. At most 2^31 cases.
+/// co_await gives the index of the case that won. With no cases it waits for ever. At most 2^31 cases. To bound it, make
+/// the context's done() or a sleep a case of it.
 inline auto select(std::span<select_case> cases) {
     return detail::dynamic_select(cases);
 }

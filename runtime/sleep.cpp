@@ -8,7 +8,7 @@ namespace sluice::detail {
 
 std::int64_t deadline_after_ns(std::int64_t nanoseconds) noexcept {
     std::int64_t at = 0;
-    return __builtin_add_overflow(now(), nanoseconds, &at) ? timer_queue::never : at;
+    return __builtin_add_overflow(now(), nanoseconds, &at) ? timer_queue::never - 1 : at;
 }
 
 spin_lock* timer_leaf::gate() noexcept {

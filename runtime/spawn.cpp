@@ -50,8 +50,9 @@ void die_of_detached_exception(const promise_base& promise) noexcept {
     std::terminate();
 }
 
-void die_of_unjoined_exception(const std::exception_ptr& e) noexcept {
-    std::fprintf(stderr, "sluice: a spawned task that nobody joined ended with an exception: %s\n",
+void die_of_unjoined_exception(const std::exception_ptr& e, std::source_location origin) noexcept {
+    std::fprintf(stderr, "sluice: an exception left the spawned task %s (%s:%u), which nobody joined: %s\n",
+                 origin.function_name(), origin.file_name(), static_cast<unsigned>(origin.line()),
                  message_of(e).c_str());
     std::terminate();
 }

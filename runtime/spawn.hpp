@@ -38,6 +38,7 @@ template <class F, class... Args>
 task<> call_owned(F fn, Args... args) {
     if constexpr (is_task<std::invoke_result_t<F, Args...>>) {
         auto body = std::invoke(std::move(fn), std::move(args)...);
+        co_await origin_of(body.origin());
         static_cast<void>(co_await std::move(body));
     } else {
         static_cast<void>(std::invoke(std::move(fn), std::move(args)...));
@@ -63,11 +64,12 @@ bool start_detached(scheduler& in, task<> t) noexcept;
 scheduler& scheduler_here(const char* what);
 
 template <class T, class F, class... Args>
-task<> run_joined(join_ref<T> state, F fn, Args... args) {
-    join_completion<T> completion(*state);
+task<> run_joined(join_completion<T> state, F fn, Args... args) {
     try {
         if constexpr (is_task<std::invoke_result_t<F, Args...>>) {
             auto body = std::invoke(std::move(fn), std::move(args)...);
+            state->origin = body.origin();
+            co_await origin_of(body.origin());
             if constexpr (std::is_void_v<T>) {
                 co_await std::move(body);
                 state->result.set_value();
@@ -84,7 +86,7 @@ task<> run_joined(join_ref<T> state, F fn, Args... args) {
     } catch (...) {
         state->result.set_error(std::current_exception());
     }
-    completion.finish();
+    state.finish();
 }
 
 }  // namespace detail
@@ -128,7 +130,7 @@ auto spawn_in(scheduler& in, F&& fn, Args&&... args) {
     using result_type = awaited_result<F, Args...>;
     auto state = join_ref<result_type>::make();
     start_detached(in, run_joined<result_type, std::decay_t<F>, std::decay_t<Args>...>(
-                           state, std::forward<F>(fn), std::forward<Args>(args)...));
+                           join_completion<result_type>(state), std::forward<F>(fn), std::forward<Args>(args)...));
     return join_handle<result_type>(std::move(state));
 }
 

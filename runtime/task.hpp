@@ -24,14 +24,19 @@ namespace detail {
 template <class T>
 struct task_promise;
 
+struct origin_of {
+    explicit origin_of(std::source_location p) noexcept : place(p) {}
+    std::source_location place;
+};
+
 template <class T>
 struct task_promise_base : promise_base {
     task<T> get_return_object(std::source_location here = std::source_location::current()) noexcept;
     std::suspend_always initial_suspend() const noexcept { return {}; }
-    final_awaiter final_suspend() const noexcept { return final_awaiter(continuation); }
+    final_awaiter final_suspend() const noexcept { return final_awaiter(awaiter); }
 
     void unhandled_exception() noexcept {
-        if (!continuation) die_of_detached_exception(*this);
+        if (detached()) die_of_detached_exception(*this);
         result.set_error(std::current_exception());
     }
 
@@ -41,6 +46,12 @@ struct task_promise_base : promise_base {
                       "an operation or a task is awaited once, as an rvalue: co_await std::move(it)");
         where = here;
         return static_cast<A&&>(a);
+    }
+
+    /// A wrapper's frame speaks in reports for the coroutine it was made for.
+    std::suspend_never await_transform(origin_of o) noexcept {
+        origin = o.place;
+        return {};
     }
 
     result_slot<T> result;
@@ -90,11 +101,14 @@ public:
     template <class Promise>
     detail::transfer_target await_suspend(std::coroutine_handle<Promise> awaiting) noexcept {
         awaiting.promise().waits_for(frame_.promise());
-        frame_.promise().continuation = awaiting;
+        frame_.promise().awaiter = reinterpret_cast<std::uintptr_t>(awaiting.address());
         return detail::transfer_to(frame_);
     }
 
     T await_resume() { return frame_.promise().result.take(); }
+
+    /// Where the coroutine function stands in the source.
+    std::source_location origin() const noexcept { return frame_.promise().origin; }
 
     /// For the runtime: the frame, whose owner the caller becomes.
     std::coroutine_handle<promise_type> release() noexcept { return std::exchange(frame_, nullptr); }

@@ -35,10 +35,12 @@ public:
     ~within_context() { this->abandon_if_parked(); }
 
     void bind(leaf_sink& sink) noexcept {
-        sink.open_case();
         sink.add(done_);
         op_.bind(sink);
-        sink.close_case();
+    }
+    void order(poll_order& o, std::uint32_t base) noexcept {
+        o.add(base);
+        op_.order(o, base + 1);
     }
     bool finish(std::size_t i) noexcept { return i == 0 || detail::finish(op_, i - 1); }
     result_type take(std::size_t i) {
@@ -61,10 +63,12 @@ public:
     ~within_time() { this->abandon_if_parked(); }
 
     void bind(leaf_sink& sink) noexcept {
-        sink.open_case();
         op_.bind(sink);
         sink.add(timer_);
-        sink.close_case();
+    }
+    void order(poll_order& o, std::uint32_t base) noexcept {
+        op_.order(o, base);
+        o.add(base + static_cast<std::uint32_t>(Op::leaf_count));
     }
     bool finish(std::size_t i) noexcept { return i == Op::leaf_count || detail::finish(op_, i); }
     result_type take(std::size_t i) {
@@ -84,6 +88,7 @@ private:
 template <operation Op>
     requires(!std::is_lvalue_reference_v<Op>)
 auto within(const context& ctx, Op&& op) {
+    static_assert(!detail::never_waits<Op>, "select(…, otherwise) never waits: there is nothing to bound");
     return detail::within_context<Op>(ctx.nearest(), std::move(op));
 }
 
@@ -92,6 +97,7 @@ auto within(const context& ctx, Op&& op) {
 template <class Rep, class Period, operation Op>
     requires(!std::is_lvalue_reference_v<Op>)
 auto within(std::chrono::duration<Rep, Period> time, Op&& op) {
+    static_assert(!detail::never_waits<Op>, "select(…, otherwise) never waits: there is nothing to bound");
     return detail::within_time<Op>(detail::deadline_after(time), std::move(op));
 }
 

@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <string>
 
+#include <sluice/runtime/detail/worker.hpp>
+
 namespace sluice::detail {
 
 namespace {
@@ -143,6 +145,18 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     if (a == chan_core::attempt::not_ready) return false;
     result = a == chan_core::attempt::done ? outcome::value : outcome::closed;
     return true;
+}
+
+sole_start begin_sole_at_channel(chan_leaf& l) noexcept {
+    chan_core* const channel = l.channel;
+    if (channel == nullptr) return sole_start::never;
+    worker& here = *this_threads_worker;
+    channel->gate_.lock_as(here.identity());
+    wake_list wakes;
+    if (!l.commit(wakes)) return sole_start::held;
+    channel->gate_.unlock();
+    wakes.wake_all();
+    return here.spend() ? sole_start::done : sole_start::spent;
 }
 
 void chan_leaf::enlist() noexcept {

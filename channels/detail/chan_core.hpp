@@ -18,6 +18,7 @@
 // receiver that then looks for the value itself (it can be overtaken again and again).
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <type_traits>
@@ -25,6 +26,7 @@
 
 #include <sluice/runtime/detail/frame_pool.hpp>
 #include <sluice/runtime/detail/waiter.hpp>
+#include <sluice/runtime/operation.hpp>
 
 namespace sluice::detail {
 
@@ -77,6 +79,14 @@ protected:
     ~chan_leaf() = default;
 };
 
+/// The start of an awaited send or receive, in one call.
+sole_start begin_sole_at_channel(chan_leaf& l) noexcept;
+
+template <std::derived_from<chan_leaf> Leaf>
+sole_start begin_sole(Leaf& l) noexcept {
+    return begin_sole_at_channel(l);
+}
+
 class chan_core {
 public:
     enum class attempt : std::uint8_t { done, not_ready, closed };
@@ -104,6 +114,7 @@ public:
 
 private:
     friend class chan_leaf;
+    friend sole_start begin_sole_at_channel(chan_leaf& l) noexcept;
 
     chan_core(const element_type& element, std::uint32_t capacity) noexcept : element_(element), capacity_(capacity) {}
     ~chan_core() = default;

@@ -93,7 +93,8 @@ public:
     tick_owner() : source_(make_pooled<tick_source>()) {}
     tick_owner(tick_owner&& other) noexcept : source_(std::exchange(other.source_, nullptr)) {}
     tick_owner& operator=(tick_owner&& other) noexcept {
-        std::swap(source_, other.source_);
+        tick_owner old(std::move(other));
+        std::swap(source_, old.source_);
         return *this;
     }
     ~tick_owner() {

@@ -17,6 +17,7 @@
 #include <sluice/runtime/context.hpp>
 #include <sluice/runtime/operation.hpp>
 #include <sluice/runtime/result.hpp>
+#include <sluice/runtime/run.hpp>
 #include <sluice/runtime/runtime.hpp>
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/select_case.hpp>

@@ -37,7 +37,7 @@ void descriptor::enlist(side s, leaf& l) noexcept {
     l.home->count_io(1);
 }
 
-void descriptor::count_out(leaf& l) noexcept {
+void descriptor::stepped_out(leaf& l) noexcept {
     l.home->count_io(-1);
 }
 
@@ -56,8 +56,10 @@ int descriptor::watch() noexcept {
 
 void descriptor::wake_all(side s, wake_list& wakes) noexcept {
     while (leaf* const l = waiters_[index(s)].pop_front()) {
-        count_out(*l);
+        sluice::detail::scheduler& home = *l->home;
+        // The claim pins a foreign runtime, and only then is this no longer I/O that it waits for.
         if (claim(*l) == claim_result::parked) wakes.add(*l);
+        home.count_io(-1);
     }
 }
 

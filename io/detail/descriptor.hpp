@@ -10,7 +10,8 @@
 //
 // Invariants (under gate_)
 //   ready_[side] false means: the last attempt would have blocked and no edge has come since, so waiting is safe.
-//   It is set by edges and by hang-up for good, and cleared only by an attempt made under the gate.
+//   It is set by edges and cleared only by an attempt made under the gate. A short read also clears it, to spare the
+//   call that would find the socket empty, unless the peer has hung up: the edge that told so will not come again.
 //   The registration holds a reference. The number is closed when the kernel has let go of it (the registration's
 //   last event), never before, so that it cannot be reused while the kernel may still report on it.
 //
@@ -20,6 +21,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include <sluice/runtime/detail/frame_pool.hpp>
 #include <sluice/runtime/detail/waiter.hpp>
@@ -74,9 +76,11 @@ public:
     bool closed() const noexcept { return closed_; }
     bool ready(side s) const noexcept { return ready_[index(s)]; }
     /// An attempt at that side would have blocked.
-    void would_block(side s) noexcept { ready_[index(s)] = hung_up_; }
+    void would_block(side s) noexcept { ready_[index(s)] = false; }
+    /// A read took all there was.
+    void drained() noexcept { ready_[index(side::read)] = hung_up_; }
     void enlist(side s, sluice::detail::leaf& l) noexcept;
-    void count_out(sluice::detail::leaf& l) noexcept;
+    void stepped_out(sluice::detail::leaf& l) noexcept;
     /// Registers with the calling worker's reactor unless that has been done. Returns errno.
     int watch() noexcept;
 
@@ -97,7 +101,7 @@ public:
     /// Fails all waits, now and later; tells the peer; gives the number back as soon as the kernel allows. Idempotent.
     void close() noexcept;
 
-    descriptor* inbox_next = nullptr;  // the reactor's, while `unwatch` is under way
+    descriptor* inbox_next = nullptr;  // the reactor's, which holds a reference while this is in its inbox
 
 private:
     explicit descriptor(int fd) noexcept : fd_(fd) {}
@@ -127,9 +131,8 @@ public:
         other.descriptor_ = nullptr;
     }
     descriptor_handle& operator=(descriptor_handle&& other) noexcept {
-        descriptor* const mine = descriptor_;
-        descriptor_ = other.descriptor_;
-        other.descriptor_ = mine;
+        descriptor_handle old(std::move(other));
+        std::swap(descriptor_, old.descriptor_);
         return *this;
     }
     ~descriptor_handle() {

@@ -1,5 +1,6 @@
 #include <sluice/io/detail/epoll.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <mutex>
@@ -17,6 +18,22 @@ namespace sluice::io::detail {
 namespace {
 constexpr int most_events = 256;
 constexpr std::int64_t for_ever = -1;
+
+// epoll_pwait2 counts nanoseconds; kernels before 5.11, and some seccomp profiles, know only the one with milliseconds.
+int wait(int epoll_fd, std::array<epoll_event, most_events>& events, std::int64_t wait_ns) noexcept {
+    static sluice::detail::atomic<bool> precise{true};
+    if (precise.load(sluice::detail::relaxed)) {
+        const timespec time{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
+        const timespec* const limit = wait_ns == for_ever ? nullptr : &time;
+        const int n = ::epoll_pwait2(epoll_fd, events.data(), most_events, limit, nullptr);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
+        precise.store(false, sluice::detail::relaxed);
+    }
+    constexpr std::int64_t most_ms = 1'000'000;
+    const std::int64_t ms = wait_ns == for_ever ? for_ever : std::min((wait_ns + 999'999) / 1'000'000, most_ms);
+    return ::epoll_wait(epoll_fd, events.data(), most_events, static_cast<int>(ms));
+}
+
 }  // namespace
 
 epoll_reactor::epoll_reactor()
@@ -32,9 +49,9 @@ epoll_reactor::epoll_reactor()
 
 epoll_reactor::~epoll_reactor() {
     release_unwatched();
-    ::close(epoll_fd_);
-    ::close(wake_fd_);
     forget_all();
+    ::close(epoll_fd_);  // last: a foreign close() may have been about to use them
+    ::close(wake_fd_);
 }
 
 int epoll_reactor::watch(descriptor& d) noexcept {
@@ -79,8 +96,7 @@ void epoll_reactor::release_unwatched() noexcept {
 
 bool epoll_reactor::harvest(std::int64_t wait_ns) noexcept {
     std::array<epoll_event, most_events> events;
-    const timespec time{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
-    const int n = ::epoll_pwait2(epoll_fd_, events.data(), most_events, wait_ns == for_ever ? nullptr : &time, nullptr);
+    const int n = wait(epoll_fd_, events, wait_ns);
     for (int i = 0; i < n; ++i) {
         const epoll_event& e = events[static_cast<std::size_t>(i)];
         if (e.data.ptr == nullptr) continue;  // a wake

@@ -34,7 +34,7 @@ void io_leaf::retract() noexcept {
     const std::lock_guard guard(descriptor_->gate());
     if (!linked()) return;
     unlink();
-    descriptor_->count_out(*this);
+    descriptor_->stepped_out(*this);
 }
 
 bool io_leaf::finish() noexcept {

@@ -58,6 +58,7 @@ public:
     ~io_operation() { this->abandon_if_parked(); }
 
     void bind(sluice::detail::leaf_sink& sink) noexcept { sink.add(leaf_); }
+    void order(sluice::detail::poll_order& o, std::uint32_t base) const noexcept { o.add(base); }
     bool finish(std::size_t) noexcept { return leaf_.finish(); }
     result_type take(std::size_t) { return leaf_.take(); }
 

@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <mutex>
 #include <system_error>
+#include <utility>
 
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -65,8 +66,9 @@ uring_reactor::uring_reactor() : ring_{}, wake_fd_(::eventfd(0, EFD_CLOEXEC | EF
 
 uring_reactor::~uring_reactor() {
     ::io_uring_queue_exit(&ring_);
-    ::close(wake_fd_);
     forget_all();
+    release_inbox();
+    ::close(wake_fd_);  // last: a foreign close() may have been about to write to it
 }
 
 // Null when the kernel takes no more requests now. Completions are not reaped here: a descriptor's gate may be held.
@@ -99,6 +101,7 @@ void uring_reactor::unwatch(descriptor& d) noexcept {
     if (here != nullptr && &here->io() == this && cancel(d)) return;
     {
         const std::lock_guard guard(inbox_lock_);
+        d.ref();
         d.inbox_next = inbox_;
         inbox_ = &d;
         inbox_full_.store(true, sluice::detail::release);
@@ -114,20 +117,30 @@ bool uring_reactor::cancel(descriptor& d) noexcept {
     return true;
 }
 
+descriptor* uring_reactor::take_inbox() noexcept {
+    if (!inbox_full_.load(sluice::detail::acquire)) return nullptr;
+    const std::lock_guard guard(inbox_lock_);
+    inbox_full_.store(false, sluice::detail::relaxed);
+    return std::exchange(inbox_, nullptr);
+}
+
 void uring_reactor::empty_inbox() noexcept {
-    if (!inbox_full_.load(sluice::detail::acquire)) return;
-    descriptor* d = nullptr;
-    {
-        const std::lock_guard guard(inbox_lock_);
-        d = inbox_;
-        inbox_ = nullptr;
-        inbox_full_.store(false, sluice::detail::relaxed);
+    if (wake_watch_ended_.load(sluice::detail::relaxed)) {
+        wake_watch_ended_.store(false, sluice::detail::relaxed);
+        watch_wake_fd();
     }
+    descriptor* d = take_inbox();
     while (d != nullptr) {
         descriptor* const next = d->inbox_next;
         if (!cancel(*d)) unwatch(*d);  // back to the inbox
+        d->unref();
         d = next;
     }
+}
+
+void uring_reactor::release_inbox() noexcept {
+    descriptor* d = take_inbox();
+    while (d != nullptr) std::exchange(d, d->inbox_next)->unref();
 }
 
 void uring_reactor::submit() noexcept {
@@ -192,7 +205,7 @@ void uring_reactor::complete(const io_uring_cqe& cqe) noexcept {
     const bool last = (cqe.flags & IORING_CQE_F_MORE) == 0;
     if (cqe.user_data == cancel_tag) return;
     if (cqe.user_data == wake_tag) {
-        if (last) watch_wake_fd();
+        if (last) wake_watch_ended_.store(true, sluice::detail::relaxed);  // the queue is the worker's own
         return;
     }
     auto& d = *reinterpret_cast<descriptor*>(static_cast<std::uintptr_t>(cqe.user_data));

@@ -37,7 +37,9 @@ private:
 
     io_uring_sqe* next_sqe() noexcept;
     bool cancel(descriptor& d) noexcept;
+    descriptor* take_inbox() noexcept;
     void empty_inbox() noexcept;
+    void release_inbox() noexcept;
     bool reap() noexcept;
     void complete(const io_uring_cqe& cqe) noexcept;
     void watch_wake_fd() noexcept;
@@ -45,6 +47,7 @@ private:
     io_uring ring_;
     int wake_fd_;
     spin_lock cq_lock_;
+    sluice::detail::atomic<bool> wake_watch_ended_{false};
     spin_lock inbox_lock_;
     descriptor* inbox_ = nullptr;  // under inbox_lock_
     sluice::detail::atomic<bool> inbox_full_{false};

@@ -7,19 +7,10 @@
 
 namespace sluice::detail {
 
-context_node::~context_node() {
-    if (parent_ != nullptr) parent_->unref();
-}
-
 const void* context_node::own_value(const void*) const noexcept {
     return nullptr;
 }
 
-void context_node::destroy() noexcept {
-    void* const memory = this;  // also of the whole object: context_node is the first base of every node
-    this->~context_node();
-    frame_pool::deallocate(memory);
-}
 
 bool context_node::try_ref() noexcept {
     std::uint32_t n = refs_.load(relaxed);
@@ -30,8 +21,14 @@ bool context_node::try_ref() noexcept {
 }
 
 void context_node::unref() noexcept {
-    // acq_rel: all uses of the node come before its end.
-    if (refs_.fetch_sub(1, acq_rel) == 1) destroy();
+    context_node* node = this;
+    // acq_rel: all uses of a node come before its end. A loop, for chains of any length.
+    while (node != nullptr && node->refs_.fetch_sub(1, acq_rel) == 1) {
+        context_node* const parent = node->parent_;
+        node->~context_node();
+        frame_pool::deallocate(node);  // context_node is the first base of every node
+        node = parent;
+    }
 }
 
 canceller::~canceller() {

@@ -52,14 +52,13 @@ public:
     virtual const void* own_value(const void* key) const noexcept;
 
 protected:
-    virtual ~context_node();
+    virtual ~context_node() = default;
 
     context_node* const parent_;
     canceller* const nearest_;
     std::int64_t const deadline_;
 
 private:
-    void destroy() noexcept;
     atomic<std::uint32_t> refs_{1};
 };
 

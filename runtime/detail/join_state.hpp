@@ -1,6 +1,7 @@
 // What a spawned task and the handle to it share: the result, and who waits for it.
 #pragma once
 
+#include <source_location>
 #include <utility>
 
 #include <sluice/runtime/detail/frame_pool.hpp>
@@ -36,8 +37,8 @@ private:
     atomic<std::uint32_t> refs_{1};
 };
 
-/// An exception in `result` that nobody has received and nobody will.
-[[noreturn]] void die_of_unjoined_exception(const std::exception_ptr& e) noexcept;
+/// An exception that nobody has received and nobody will, of the task with that origin.
+[[noreturn]] void die_of_unjoined_exception(const std::exception_ptr& e, std::source_location origin) noexcept;
 
 /// What a joiner gets when the task was cut by a shutdown.
 std::exception_ptr cut_exception() noexcept;
@@ -46,7 +47,7 @@ template <class T>
 class join_state : public join_core {
 public:
     ~join_state() {
-        if (result.has_error() && !received_) die_of_unjoined_exception(result.error());
+        if (result.has_error() && !received_) die_of_unjoined_exception(result.error(), origin);
     }
 
     T take() {
@@ -56,6 +57,7 @@ public:
     void disregard() noexcept { received_ = true; }
 
     result_slot<T> result;
+    std::source_location origin;
 
 private:
     bool received_ = false;
@@ -82,23 +84,29 @@ private:
     join_state<T>* state_;
 };
 
-/// Completes the state at the end of the task, also when the task is cut.
+/// The task's share of the state: completes it when the task ends, also when it is cut, even before its first step.
 template <class T>
 class join_completion {
 public:
-    explicit join_completion(join_state<T>& s) noexcept : state_(&s) {}
-    join_completion(const join_completion&) = delete;
-    join_completion& operator=(const join_completion&) = delete;
+    explicit join_completion(join_ref<T> s) noexcept : state_(std::move(s)) {}
+    join_completion(join_completion&& other) noexcept
+        : state_(std::move(other.state_)), finished_(std::exchange(other.finished_, true)) {}
+    join_completion& operator=(join_completion&&) = delete;
     ~join_completion() {
-        if (state_ == nullptr) return;
+        if (finished_) return;
         state_->disregard();
         state_->result.set_error(cut_exception());
         state_->complete();
     }
-    void finish() noexcept { std::exchange(state_, nullptr)->complete(); }
+    join_state<T>* operator->() const noexcept { return &*state_; }
+    void finish() noexcept {
+        finished_ = true;
+        state_->complete();
+    }
 
 private:
-    join_state<T>* state_;
+    join_ref<T> state_;
+    bool finished_ = false;
 };
 
 class join_leaf final : public leaf {

@@ -12,8 +12,6 @@ namespace sluice::detail {
 
 namespace {
 
-constexpr std::uint32_t on_stack = 16;
-
 // The distinct gates of all rendezvous leaves, locked in address order for the length of its life.
 class gate_set {
 public:
@@ -45,13 +43,13 @@ private:
 }  // namespace
 
 bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default,
-                       finish_function finish) noexcept {
+                       const behaviour& b) noexcept {
     leaves_ = leaves;
     count_ = count;
     has_default_ = has_default;
     frame_ = frame;
-    finish_ = finish;
-    scheduler* const home = &current_worker()->owner();
+    behaviour_ = &b;
+    scheduler* const home = &this_threads_worker->owner();
     for (std::uint32_t i = 0; i != count; ++i) {
         leaves[i]->owner = this;
         leaves[i]->home = home;
@@ -61,7 +59,7 @@ bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, bool
     active_ = true;
     do {
         if (wait_once()) return true;
-    } while (winner() != nothing && finish_ != nullptr && !finish_(*this));
+    } while (winner() != nothing && !b.finish(*this));
     active_ = false;
     return false;
 }
@@ -69,7 +67,7 @@ bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, bool
 // One round of phases 1 to 3. True: parked.
 bool multi_wait::wait_once() noexcept {
     std::array<spin_lock*, on_stack> stack_room;
-    // Operations with more leaves than on_stack bring the room for the gates, and then for the order, behind them.
+    // Behind many leaves there is room for the gates, and behind that for the order.
     auto* const room = count_ <= on_stack ? stack_room.data() : reinterpret_cast<spin_lock**>(leaves_ + count_);
     wake_list wakes;
     {
@@ -104,27 +102,13 @@ bool multi_wait::poll(wake_list& wakes) noexcept {
     std::array<std::uint32_t, on_stack> stack_room;
     auto* const order =
         count_ <= on_stack ? stack_room.data() : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
-    std::uint32_t cases = 0;
-    for (std::uint32_t i = 0; i != count_; ++i) {
-        if (i == 0 || leaves_[i]->starts_case) order[cases++] = i;
+    poll_order sink(order, this_threads_worker->random());
+    behaviour_->order(*this, sink);
+    for (std::uint32_t k = 0; k != count_; ++k) {
+        if (!poll_leaf(*leaves_[order[k]], wakes)) continue;
+        state_.store(order[k], relaxed);
+        return true;
     }
-    random_source& random = current_worker()->random();
-    for (std::uint32_t k = 0; k != cases; ++k) {
-        if (k + 1 != cases) std::swap(order[k], order[k + random.below(cases - k)]);
-        if (poll_case(order[k], wakes)) return true;
-    }
-    return false;
-}
-
-bool multi_wait::poll_case(std::uint32_t first, wake_list& wakes) noexcept {
-    std::uint32_t i = first;
-    do {
-        if (poll_leaf(*leaves_[i], wakes)) {
-            state_.store(i, relaxed);
-            return true;
-        }
-        ++i;
-    } while (i != count_ && !leaves_[i]->starts_case);
     return false;
 }
 
@@ -163,7 +147,7 @@ void multi_wait::retire() noexcept {
 void multi_wait::resumed(void* self) {
     auto& wait = *static_cast<multi_wait*>(static_cast<runnable*>(self));
     wait.retire();
-    while (wait.finish_ != nullptr && wait.winner() != nothing && !wait.finish_(wait)) {
+    while (wait.winner() != nothing && !wait.behaviour_->finish(wait)) {
         if (wait.wait_once()) return;
     }
     wait.active_ = false;
@@ -171,9 +155,10 @@ void multi_wait::resumed(void* self) {
 }
 
 void multi_wait::abandon() noexcept {
-    if (!std::exchange(active_, false)) return;
+    if (!std::exchange(active_, false) || count_ == 0) return;
+    scheduler* const home = leaves_[0]->home;
     for (std::uint32_t i = 0; i != count_; ++i) leaves_[i]->retract();
-    leaves_[0]->home->wait_until_unpinned();
+    home->wait_until_unpinned();
 }
 
 }  // namespace sluice::detail

@@ -8,9 +8,9 @@
 // the task itself for a one-sided leaf that it finds ready. A won state is final.
 //
 // The phases of start()
-//   1. Ready pass: the gates of all rendezvous leaves are taken, each once, in address order; the cases are polled in
-//      random order, the leaves within a case in their given order. No leaf of this wait is linked yet, so nobody can
-//      claim it, and committing needs only the counterpart's claim.
+//   1. Ready pass: the gates of all rendezvous leaves are taken, each once, in address order; the leaves are polled in
+//      the order that the operation gives (a select shuffles its cases, within() asks its two sides in turn). No leaf of
+//      this wait is linked yet, so nobody can claim it, and committing needs only the counterpart's claim.
 //   2. Enlist: still under those gates, the rendezvous leaves are linked; then the gates are released and the one-sided
 //      leaves are linked one by one, each under its own gate, until one is found ready or the wait is won.
 //   3. Arm: enlisting -> parked. On success nothing more is touched: another worker may run the task already. On failure
@@ -23,13 +23,43 @@
 // one gate at a time (two selects that face each other would then need to claim two state words at once).
 #pragma once
 
+#include <utility>
+
 #include <sluice/runtime/detail/waiter.hpp>
 
 namespace sluice::detail {
 
+/// The order in which the leaves of a wait are polled.
+class poll_order {
+public:
+    poll_order(std::uint32_t* room, random_source& random) noexcept : next_(room), random_(random) {}
+    void add(std::uint32_t leaf_index) noexcept { *next_++ = leaf_index; }
+
+    /// Calls visit(k) for each k below n, in random order. `room` holds n numbers.
+    template <class Visit>
+    void shuffled(std::uint32_t* room, std::uint32_t n, Visit visit) noexcept {
+        for (std::uint32_t k = 0; k != n; ++k) room[k] = k;
+        for (std::uint32_t k = 0; k != n; ++k) {
+            if (k + 1 != n) std::swap(room[k], room[k + random_.below(n - k)]);
+            visit(room[k]);
+        }
+    }
+
+private:
+    std::uint32_t* next_;
+    random_source& random_;
+};
+
 class multi_wait : public runnable {
 public:
-    using finish_function = bool (*)(multi_wait&) noexcept;
+    /// What the wait needs of its operation.
+    struct behaviour {
+        void (*order)(multi_wait&, poll_order&) noexcept;  // gives every leaf once
+        bool (*finish)(multi_wait&) noexcept;  // completes what the winner only promised; false: start over
+    };
+
+    /// An operation with more leaves than this brings `leaves` with room for three times as many.
+    static constexpr std::uint32_t on_stack = 16;
     static constexpr std::uint32_t nothing = 0xffff'fffdu;  // winner() when `otherwise` was taken
 
     multi_wait() noexcept { resume = &multi_wait::resumed; }
@@ -40,7 +70,7 @@ public:
     void abandon() noexcept;
 
     /// Starts to wait. True: the task is parked, and nothing of it may be touched. False: it goes on at once.
-    bool start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default, finish_function finish) noexcept;
+    bool start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default, const behaviour& b) noexcept;
 
     std::uint32_t winner() const noexcept { return state_.load(relaxed); }
 
@@ -72,7 +102,6 @@ private:
     bool wait_once() noexcept;
     bool poll(wake_list& wakes) noexcept;
     bool poll_leaf(leaf& l, wake_list& wakes) noexcept;
-    bool poll_case(std::uint32_t first, wake_list& wakes) noexcept;
     void enlist_one_sided(wake_list& wakes) noexcept;
     void retire() noexcept;
 
@@ -82,7 +111,7 @@ private:
     bool has_default_ = false;
     bool active_ = false;  // between start() and the task's resumption
     runnable* frame_ = nullptr;
-    finish_function finish_ = nullptr;
+    const behaviour* behaviour_ = nullptr;
     // Anyone, by compare-and-swap.
     atomic<std::uint32_t> state_{nothing};
 };

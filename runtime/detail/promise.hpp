@@ -18,6 +18,7 @@
 
 #include <sluice/runtime/detail/frame_pool.hpp>
 #include <sluice/runtime/detail/runnable.hpp>
+#include <sluice/runtime/detail/seam.hpp>
 
 namespace sluice::detail {
 
@@ -25,10 +26,14 @@ class leaf;
 class multi_wait;
 
 struct promise_base {
-    std::uintptr_t link = 0;  // must be first: see runnable
-    std::coroutine_handle<> continuation;  // null: a detached task, or not awaited yet
-    std::source_location origin;           // the coroutine function
-    std::source_location where;            // its latest co_await
+    std::uintptr_t link = 0;      // must be first: see runnable
+    std::uintptr_t awaiter = 0;   // the frame that awaits this one; for a detached task 2 * start_stamp() + 1
+    std::source_location origin;  // the coroutine function
+    std::source_location where;   // its latest co_await
+
+    /// The outermost frame of a task, started now.
+    void start_detached() noexcept { awaiter = start_stamp() * 2 + 1; }
+    bool detached() const noexcept { return (awaiter & 1) != 0; }
 
     void waits_for(promise_base& child) noexcept { link = reinterpret_cast<std::uintptr_t>(&child) | 1; }
     void waits_for(leaf& l) noexcept { link = reinterpret_cast<std::uintptr_t>(&l) | 2; }
@@ -68,17 +73,19 @@ inline transfer_target transfer_to(std::coroutine_handle<> frame) noexcept {
 struct final_awaiter {
     // True for a detached task: the coroutine flows off its end and the frame frees itself.
     bool await_ready() const noexcept {
-        if (continuation_) return false;
+        if ((awaiter_ & 1) == 0) return false;
         count_finished_task();
         return true;
     }
-    transfer_target await_suspend(std::coroutine_handle<>) const noexcept { return transfer_to(continuation_); }
+    transfer_target await_suspend(std::coroutine_handle<>) const noexcept {
+        return transfer_to(std::coroutine_handle<>::from_address(reinterpret_cast<void*>(awaiter_)));
+    }
     void await_resume() const noexcept {}
 
-    explicit final_awaiter(std::coroutine_handle<> continuation) noexcept : continuation_(continuation) {}
+    explicit final_awaiter(std::uintptr_t awaiter) noexcept : awaiter_(awaiter) {}
 
 private:
-    std::coroutine_handle<> const continuation_;
+    std::uintptr_t const awaiter_;
 };
 
 }  // namespace sluice::detail

@@ -41,13 +41,20 @@ bool is_wrapper(const std::source_location& l) {
     return std::string_view(l.function_name()).find("sluice::detail::") != std::string_view::npos;
 }
 
-task_info inspect(void* frame) {
+template <class T>
+T* pointer(std::uintptr_t link) {
+    return reinterpret_cast<T*>(link & ~std::uintptr_t{3});
+}
+
+}  // namespace
+
+task_info detail::inspect_task(void* frame) {
     task_info info;
-    const auto* promise = &detail::promise_base::of(frame);
+    const promise_base* promise = &promise_base::of(frame);
     while ((promise->link & 3) == 1) {
-        if (!is_wrapper(promise->origin)) info.stack.push_back(promise->where);
-        if (info.stack.size() == 1) info.origin = promise->origin;
-        promise = reinterpret_cast<const detail::promise_base*>(promise->link & ~std::uintptr_t{3});
+        if (!is_wrapper(promise->where)) info.stack.push_back(promise->where);
+        if (info.stack.size() <= 1) info.origin = promise->origin;
+        promise = pointer<promise_base>(promise->link);
     }
     if (info.stack.empty()) info.origin = promise->origin;
     info.stack.push_back(promise->where);
@@ -55,20 +62,17 @@ task_info inspect(void* frame) {
     return info;
 }
 
-}  // namespace
+void detail::abandon_wait(void* frame) noexcept {
+    std::uintptr_t link = promise_base::of(frame).link;
+    while ((link & 3) == 1) link = pointer<promise_base>(link)->link;
+    if ((link & 3) == 2) pointer<leaf>(link)->abandon();
+    if ((link & 3) == 3) pointer<multi_wait>(link)->abandon();
+}
 
 std::string task_info::describe() const {
     std::string text = std::string(origin.function_name()) + " waits for " + waits_for + " at " + place(stack.back());
     for (std::size_t i = stack.size() - 1; i != 0; --i) text += ", called at " + place(stack[i - 1]);
     return text;
-}
-
-std::vector<task_info> detail::scheduler::list_tasks() const {
-    std::vector<task_info> all;
-    frame_pool::for_each_block([this, &all](block_header& h) {
-        if (h.runtime_id.load(relaxed) == id_) all.push_back(inspect(h.memory()));
-    });
-    return all;
 }
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
 #include <sluice/runtime/detail/scheduler.hpp>
 
 #include <algorithm>
+#include <system_error>
 #include <pthread.h>
 
 #include <sluice/runtime/detail/environment.hpp>
@@ -17,6 +18,20 @@ std::vector<scheduler*>& registry() {
 }
 constinit atomic<std::uint32_t> last_id{0};
 
+// One for each worker. Where the choice was ours and the rings do not all fit (locked memory), all become epoll.
+std::vector<std::unique_ptr<driver>> make_drivers(driver_choice& choice, unsigned count, bool may_change) {
+    std::vector<std::unique_ptr<driver>> drivers;
+    try {
+        for (unsigned i = 0; i != count; ++i) drivers.push_back(make_driver(choice.kind));
+    } catch (const std::system_error& e) {
+        if (!may_change || choice.kind == driver_kind::epoll) throw;
+        drivers.clear();
+        choice = {driver_kind::epoll, "io_uring is refused: " + e.code().message()};
+        while (drivers.size() != count) drivers.push_back(make_driver(choice.kind));
+    }
+    return drivers;
+}
+
 }  // namespace
 
 void action_mark(void*) {}
@@ -28,9 +43,10 @@ scheduler::scheduler(options o, ending e)
       sleepers_(workers_from_environment(o.workers)) {
     const unsigned count = workers_from_environment(o.workers);
     stalled_ = std::make_unique<atomic<bool>[]>(count);
+    auto drivers = make_drivers(driver_, count, driver_from_environment(o.driver) == driver_kind::automatic);
     workers_.reserve(count);
     for (unsigned i = 0; i != count; ++i) {
-        workers_.push_back(std::make_unique<worker>(*this, static_cast<int>(i), make_driver(driver_.kind)));
+        workers_.push_back(std::make_unique<worker>(*this, static_cast<int>(i), std::move(drivers[i])));
     }
     const std::lock_guard guard(registry_lock);
     registry().push_back(this);
@@ -93,9 +109,14 @@ void scheduler::join() {
     if (monitor_.joinable()) monitor_.join();
 }
 
+void scheduler::mark_started(runnable* frame) noexcept {
+    block_header::of(frame)->runtime_id.store(id_, relaxed);
+    promise_base::of(frame).start_detached();
+}
+
 bool scheduler::submit(runnable* frame) noexcept {
     if (worker* const w = current_worker(); w != nullptr && &w->owner() == this && !stopping()) {
-        block_header::of(frame)->runtime_id.store(id_, relaxed);
+        mark_started(frame);
         w->started.add(1);
         w->make_next(frame);
         return true;
@@ -103,8 +124,8 @@ bool scheduler::submit(runnable* frame) noexcept {
     {
         const std::lock_guard guard(global_lock_);
         if (closed_) return false;
-        block_header::of(frame)->runtime_id.store(id_, relaxed);
-        outside_started_.fetch_add(1, relaxed);
+        mark_started(frame);
+        outside_started_.fetch_add(1, release);
         push_back(frame);
     }
     wake_worker(sleepers_.pick_from_outside());
@@ -159,9 +180,12 @@ void scheduler::main_ended(bool failed) noexcept {
 }
 
 std::int64_t scheduler::num_tasks() const noexcept {
-    std::int64_t alive = outside_started_.load(relaxed);
-    for (const auto& w : workers_) alive += w->started.get() - w->finished.get();
-    return alive;
+    // What has ended first: a task that ends and one that it has started are then never both missed.
+    std::int64_t finished = 0;
+    for (const auto& w : workers_) finished += w->finished.get();
+    std::int64_t started = outside_started_.load(acquire);
+    for (const auto& w : workers_) started += w->started.get();
+    return started - finished - cut_;
 }
 
 bool scheduler::nothing_pending() const noexcept {
@@ -176,13 +200,13 @@ bool scheduler::nothing_pending() const noexcept {
 
 void scheduler::all_idle() noexcept {
     if (ending_ != ending::when_quiescent || stopping()) return;
-    const std::int64_t tasks = num_tasks();
-    if (tasks == 0 && main_ended_.load(acquire)) {
-        stop();
-    } else if (nothing_pending() && sleepers_.idle_count() == size()) {
-        deadlocked_.store(true, release);
-        stop();
-    }
+    const std::uint32_t awakenings = sleepers_.awakenings();
+    if (sleepers_.idle_count() != size()) return;
+    const bool finished = num_tasks() == 0 && main_ended_.load(acquire);
+    const bool stuck = !finished && nothing_pending();
+    if ((!finished && !stuck) || sleepers_.awakenings() != awakenings) return;
+    if (stuck) deadlocked_.store(true, release);
+    stop();
 }
 
 // Lets go of what the queues hold. Frames are destroyed by cut(), from the list of tasks.
@@ -211,17 +235,20 @@ void scheduler::drop_queued() {
 std::vector<task_info> scheduler::cut() {
     drop_queued();
     wait_until_unpinned();
-    std::vector<task_info> left = list_tasks();
     std::vector<void*> frames;
-    const auto mine = [this, &frames](block_header& h) {
+    frame_pool::for_each_block([this, &frames](block_header& h) {
         if (h.runtime_id.load(relaxed) == id_) frames.push_back(h.memory());
-    };
-    for (;;) {  // a destructor may have started another task: not after close(), but before it
-        frames.clear();
-        frame_pool::for_each_block(mine);
-        if (frames.empty()) break;
-        for (void* const f : frames) std::coroutine_handle<>::from_address(f).destroy();
-    }
+    });
+    // Youngest first: a task may use what a task before it owns (its wait_group, its mutex), seldom the reverse.
+    std::sort(frames.begin(), frames.end(),
+              [](void* a, void* b) { return promise_base::of(a).awaiter > promise_base::of(b).awaiter; });
+    std::vector<task_info> left;
+    for (void* const f : frames) left.push_back(inspect_task(f));
+    // All leave their queues before the first one goes, and with it, perhaps, a source in its frame.
+    for (void* const f : frames) abandon_wait(f);
+    wait_until_unpinned();
+    for (void* const f : frames) std::coroutine_handle<>::from_address(f).destroy();
+    cut_ += static_cast<std::int64_t>(frames.size());
     return left;
 }
 

@@ -53,8 +53,6 @@ public:
     void join();
     /// After join(): destroys all tasks that are left, and tells what each waited for.
     std::vector<task_info> cut();
-    /// What the live tasks wait for. Exact only while no worker runs.
-    std::vector<task_info> list_tasks() const;
 
     // Any thread.
 
@@ -110,6 +108,7 @@ public:
     void left_idle() noexcept;
 
 private:
+    void mark_started(runnable* frame) noexcept;
     void push_back(runnable* r) noexcept;
     void drop_queued();
     bool nothing_pending() const noexcept;
@@ -132,6 +131,7 @@ private:
     atomic<bool> stopping_{false};
     atomic<bool> deadlocked_{false};
     atomic<bool> main_ended_{false};
+    std::int64_t cut_ = 0;  // tasks that cut() has destroyed
     atomic<std::int64_t> pins_{0};
     atomic<std::int64_t> outside_{0};
     atomic<std::int64_t> outside_started_{0};   // tasks that came from threads that are no workers here
@@ -169,6 +169,11 @@ runnable* scheduler::pop_global(std::uint32_t most, Keep keep) noexcept {
     global_size_.store(left, release);
     return first;
 }
+
+/// The task with that outermost frame, suspended and left alone.
+task_info inspect_task(void* frame);
+/// Takes it out of the queues it waits in.
+void abandon_wait(void* frame) noexcept;
 
 /// A runnable that is neither a frame nor a multi_wait marks itself with this in `destroy`: it is run, not dropped,
 /// when a runtime ends with it in a queue, so that what it holds is let go.

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 
 #include <linux/membarrier.h>
 #include <sched.h>
@@ -85,6 +86,37 @@ void spin_wait::pause() noexcept {
     } else {
         ::sched_yield();
     }
+}
+
+namespace {
+[[gnu::tls_model("initial-exec")]] constinit thread_local std::uint32_t this_threads_identity = 0;
+}
+
+// noinline: a coroutine must not keep the address of a thread's variable over a suspension.
+[[gnu::noinline]] std::uint32_t lock_identity() noexcept {
+    return this_threads_identity;
+}
+
+void set_lock_identity(std::uint32_t identity) noexcept {
+    this_threads_identity = identity;
+}
+
+namespace {
+
+constinit std::atomic<bool> identity_taken[most_lock_identities]{};
+
+}  // namespace
+
+std::uint32_t take_lock_identity() {
+    for (std::uint32_t i = 1; i != most_lock_identities; ++i) {
+        // acquire: pairs with the release in give_back_lock_identity(); the seat is empty.
+        if (!identity_taken[i].load(relaxed) && !identity_taken[i].exchange(true, acquire)) return i;
+    }
+    throw std::runtime_error("sluice: more than 4095 workers in one process");
+}
+
+void give_back_lock_identity(std::uint32_t identity) noexcept {
+    identity_taken[identity].store(false, release);
 }
 
 }  // namespace sluice::detail

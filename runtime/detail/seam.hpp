@@ -53,12 +53,15 @@ using model::cpu_relax;
 using model::full_fence;
 using model::heavy_fence;
 using model::light_fence;
+using model::lock_identity;
+using model::lock_seat;
 using model::now;
 using model::random_source;
 using model::spin_wait;
 
 // Small, so that wrap-around, overflow and stealing half are reached within a few steps.
 inline constexpr std::size_t deque_capacity = 4;
+inline constexpr std::uint32_t lock_bias_after = 1;
 
 #else
 
@@ -73,6 +76,15 @@ using plain = T;
 /// Whether light fences rely on membarrier. Set once, when the library is loaded, before it starts
 /// any thread.
 inline bool asymmetric_fences = false;
+
+/// Grows from one start of a task to the next, also where the second happens on another CPU because of the first.
+inline std::uint64_t start_stamp() noexcept {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();  // the same on all CPUs, to less than a hand-off between two takes
+#else
+    return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+#endif
+}
 
 /// A sequentially consistent fence.
 void full_fence() noexcept;
@@ -147,6 +159,29 @@ private:
 };
 
 inline constexpr std::size_t deque_capacity = 256;
+
+/// A number from 1 up that only the calling worker has, while it has it; 0 on a thread that is no worker.
+std::uint32_t lock_identity() noexcept;
+
+/// Gives the calling thread that identity. take_lock_identity() finds a free one; throws std::runtime_error without.
+void set_lock_identity(std::uint32_t identity) noexcept;
+std::uint32_t take_lock_identity();
+void give_back_lock_identity(std::uint32_t identity) noexcept;
+
+inline constexpr std::uint32_t most_lock_identities = 4096;
+
+struct alignas(64) lock_seat_line {
+    atomic<const void*> inside{nullptr};
+};
+inline constinit lock_seat_line lock_seats[most_lock_identities]{};
+
+/// Where the worker of that identity writes which lock it is in as its favourite (spin_lock.hpp).
+inline atomic<const void*>& lock_seat(std::uint32_t identity) noexcept {
+    return lock_seats[identity].inside;
+}
+
+/// How often in a row a worker takes a lock before the lock is biased towards it.
+inline constexpr std::uint32_t lock_bias_after = 256;
 
 #endif
 

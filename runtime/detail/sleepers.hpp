@@ -77,6 +77,7 @@ public:
             if (*it != worker) continue;
             idle_.erase(it);
             word_.fetch_sub(one_idle, seq_cst);
+            awakenings_.fetch_add(1, seq_cst);
             return true;
         }
         return false;
@@ -84,6 +85,10 @@ public:
 
     /// Any idle worker, for work that only a sleeping one can do; it is counted as searching.
     int take_idle_now() noexcept { return take_idle_if([](std::uint32_t w) { return idle(w) != 0; }); }
+
+    /// How often a worker has left idleness. If all are idle before and after, and this has not changed, then they were
+    /// idle all the time between.
+    std::uint32_t awakenings() const noexcept { return awakenings_.load(seq_cst); }
 
     std::uint32_t idle_count() const noexcept { return idle(word_.load(acquire)); }
 
@@ -103,11 +108,13 @@ private:
         const int worker = idle_.back();  // the one that went to sleep last: its caches are warmest
         idle_.pop_back();
         word_.fetch_sub(one_idle - 1, seq_cst);
+        awakenings_.fetch_add(1, seq_cst);
         return worker;
     }
 
     std::uint32_t const workers_;
     atomic<std::uint32_t> word_{0};
+    atomic<std::uint32_t> awakenings_{0};
     spin_lock lock_;
     std::vector<int> idle_;  // under lock_
 };

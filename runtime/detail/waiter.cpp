@@ -1,6 +1,7 @@
 #include <sluice/runtime/detail/waiter.hpp>
 
 #include <mutex>
+#include <utility>
 
 #include <sluice/runtime/detail/multi_wait.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
@@ -15,13 +16,20 @@ void leaf::retract() noexcept {
     if (linked()) unlink();
 }
 
+void leaf::abandon() noexcept {
+    scheduler* const was_home = std::exchange(home, nullptr);
+    if (was_home == nullptr) return;
+    retract();
+    was_home->wait_until_unpinned();
+}
+
 claim_result claim(leaf& l) noexcept {
     claim_result how = claim_result::parked;
     if (!l.sole) {
         how = static_cast<multi_wait*>(l.owner)->try_win(l.index);
         if (how != claim_result::parked) return how;
     }
-    worker* const w = current_worker();
+    worker* const w = this_threads_worker;
     l.pinned = w == nullptr || &w->owner() != l.home;
     if (l.pinned) l.home->pin();
     return how;
@@ -29,7 +37,7 @@ claim_result claim(leaf& l) noexcept {
 
 void wake(leaf& l) noexcept {
     if (!l.pinned) {
-        current_worker()->make_next(l.owner);
+        this_threads_worker->make_next(l.owner);
         return;
     }
     scheduler* const home = l.home;

@@ -91,11 +91,13 @@ public:
 
     virtual wait_site site() const noexcept = 0;
 
+    /// The task of this sole wait is being destroyed: makes sure that nobody touches the leaf any more. Idempotent.
+    void abandon() noexcept;
+
     // Set before the leaf is enlisted; constant while it is.
     runnable* owner = nullptr;  // the frame of a sole wait, else the multi_wait
     scheduler* home = nullptr;  // where the owner is readied
     std::uint32_t index = 0;  // among the leaves of the multi_wait
-    bool starts_case = true;  // else it belongs to the same case of the select as the leaf before it
     bool sole = true;
     // Under the gate.
     bool pinned = false;  // the claimer has pinned `home`

@@ -9,9 +9,7 @@
 
 namespace sluice::detail {
 
-namespace {
-[[gnu::tls_model("initial-exec")]] constinit thread_local worker* this_threads_worker = nullptr;
-}
+constinit thread_local worker* this_threads_worker = nullptr;
 
 [[gnu::noinline]] worker* current_worker() noexcept {
     return this_threads_worker;
@@ -25,21 +23,25 @@ worker& require_worker(const char* what) {
 
 worker_scope::worker_scope(worker& w) noexcept : outer_(this_threads_worker) {
     this_threads_worker = &w;
+    set_lock_identity(w.identity());
 }
 
 worker_scope::~worker_scope() {
     this_threads_worker = outer_;
+    set_lock_identity(outer_ == nullptr ? 0 : outer_->identity());
 }
 
 worker::worker(scheduler& owner, int id, std::unique_ptr<driver> d)
     : owner_(owner),
       id_(id),
+      identity_(take_lock_identity()),
       driver_(std::move(d)),
       random_(static_cast<std::uint64_t>(now()) + static_cast<std::uint64_t>(id) * 0x9e3779b97f4a7c15u),
       timers_(timer_queue::lease()) {}
 
 worker::~worker() {
     timers_.give_back();
+    give_back_lock_identity(identity_);
 }
 
 void worker::run() {

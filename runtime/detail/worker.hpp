@@ -26,8 +26,9 @@ class scheduler;
 /// A number that one thread changes and any thread reads.
 class counter {
 public:
-    void add(std::int64_t n) noexcept { value_.store(value_.load(relaxed) + n, relaxed); }
-    std::int64_t get() const noexcept { return value_.load(relaxed); }
+    // release and acquire: whoever sees a task counted as finished sees it, and what it started, counted as started.
+    void add(std::int64_t n) noexcept { value_.store(value_.load(relaxed) + n, release); }
+    std::int64_t get() const noexcept { return value_.load(acquire); }
 
 private:
     atomic<std::int64_t> value_{0};
@@ -45,6 +46,7 @@ public:
 
     scheduler& owner() noexcept { return owner_; }
     int id() const noexcept { return id_; }
+    std::uint32_t identity() const noexcept { return identity_; }  // for locks
     driver& io() noexcept { return *driver_; }
     timer_queue& timers() noexcept { return timers_; }
     random_source& random() noexcept { return random_; }
@@ -91,8 +93,8 @@ public:
 
 private:
     enum class sleep_state : std::uint8_t { awake, parked, notified };
-    static constexpr std::uint32_t fairness = 61;
     static constexpr std::uint32_t clock_checks = 8;
+    static constexpr std::uint32_t fairness = 61;
     static constexpr std::int64_t search_time = 20'000;   // nanoseconds of looking around before parking
     static constexpr std::int64_t aged_after = 10'000;    // nanoseconds after which a waiting next slot is stolen
 
@@ -110,6 +112,7 @@ private:
 
     scheduler& owner_;
     int const id_;
+    std::uint32_t const identity_;
     bool searching_ = false;  // counted as such by the sleepers
     int budget_ = slice;
     std::unique_ptr<driver> const driver_;
@@ -123,6 +126,9 @@ private:
 
 /// The calling thread's worker; null on a thread that is none. Never cached over a suspension: a task moves.
 worker* current_worker() noexcept;
+
+/// The same, inlined, for library functions that are no coroutines and are not inlined into one.
+[[gnu::tls_model("initial-exec")]] extern constinit thread_local worker* this_threads_worker;
 
 /// The same for code that only a task can run; throws std::logic_error naming `what` elsewhere.
 worker& require_worker(const char* what);

@@ -14,7 +14,8 @@ class [[nodiscard]] mutex_guard {
 public:
     mutex_guard(mutex_guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
     mutex_guard& operator=(mutex_guard&& other) noexcept {
-        std::swap(mutex_, other.mutex_);
+        mutex_guard old(std::move(other));
+        std::swap(mutex_, old.mutex_);
         return *this;
     }
     ~mutex_guard() { unlock(); }

@@ -15,8 +15,9 @@ class [[nodiscard]] permit {
 public:
     permit(permit&& other) noexcept : from_(std::exchange(other.from_, nullptr)), count_(other.count_) {}
     permit& operator=(permit&& other) noexcept {
-        std::swap(from_, other.from_);
-        std::swap(count_, other.count_);
+        permit old(std::move(other));
+        std::swap(from_, old.from_);
+        std::swap(count_, old.count_);
         return *this;
     }
     ~permit() { release(); }

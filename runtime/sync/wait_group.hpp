@@ -32,8 +32,17 @@ public:
 private:
     friend class wait_group_leaf;
 
+    static constexpr std::int64_t waited_for = 1;
+    static constexpr std::int64_t one = 2;
+
+    bool zero_or_wait() noexcept;
+    void wake_waiters() noexcept;
+
+    // The count times two, plus one if somebody waits. Whoever makes the count zero while somebody waits wakes the waiters
+    // and only then clears the bit; until then the count does not pass for zero, so that nobody can end the wait_group
+    // under the one who is about to wake. Without a waiter the decrement is the last access.
+    detail::atomic<std::int64_t> word_{0};
     detail::spin_lock gate_;
-    std::int64_t count_ = 0;      // under gate_
     detail::wait_queue waiters_;  // under gate_
 };
 
@@ -42,8 +51,8 @@ public:
     explicit wait_group_leaf(wait_group& g) noexcept : group_(g) {}
     wait_group_leaf(wait_group_leaf&&) noexcept = default;
     detail::spin_lock* gate() noexcept override { return &group_.gate_; }
-    bool ready() noexcept override { return group_.count_ == 0; }
-    bool commit(detail::wake_list&) noexcept override { return ready(); }
+    bool ready() noexcept override { return group_.zero_or_wait(); }
+    bool commit(detail::wake_list&) noexcept override { return group_.zero_or_wait(); }
     void enlist() noexcept override { group_.waiters_.push_back(*this); }
     detail::wait_site site() const noexcept override { return {"wait of a wait_group", &group_}; }
 
@@ -71,15 +80,25 @@ inline auto wait_group::wait() noexcept {
 
 namespace detail {
 
+/// One count of a group, given back at the end of the task, also when it is cut before its first step.
+class counted {
+public:
+    explicit counted(wait_group& g) noexcept : group_(&g) { g.add(1); }
+    counted(counted&& other) noexcept : group_(std::exchange(other.group_, nullptr)) {}
+    counted& operator=(counted&&) = delete;
+    ~counted() {
+        if (group_ != nullptr) group_->done();
+    }
+
+private:
+    wait_group* group_;
+};
+
 template <class F, class... Args>
-task<> call_counted(wait_group& group, F fn, Args... args) {
-    struct count_down {
-        explicit count_down(wait_group& g) noexcept : group(g) {}
-        ~count_down() { group.done(); }
-        wait_group& group;
-    } const count(group);
+task<> call_counted([[maybe_unused]] counted count, F fn, Args... args) {
     if constexpr (is_task<std::invoke_result_t<F, Args...>>) {
         auto body = std::invoke(std::move(fn), std::move(args)...);
+        co_await origin_of(body.origin());
         static_cast<void>(co_await std::move(body));
     } else {
         static_cast<void>(std::invoke(std::move(fn), std::move(args)...));
@@ -92,10 +111,8 @@ task<> call_counted(wait_group& group, F fn, Args... args) {
 template <class F, class... Args>
 void wait_group::go(F&& fn, Args&&... args) {
     detail::scheduler& here = detail::scheduler_here("wait_group::go()");
-    auto body = detail::call_counted<std::decay_t<F>, std::decay_t<Args>...>(*this, std::forward<F>(fn),
-                                                                             std::forward<Args>(args)...);
-    add(1);
-    if (!detail::start_detached(here, std::move(body))) done();
+    detail::start_detached(here, detail::call_counted<std::decay_t<F>, std::decay_t<Args>...>(
+                                     detail::counted(*this), std::forward<F>(fn), std::forward<Args>(args)...));
 }
 
 }  // namespace sluice

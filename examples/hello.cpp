@@ -1,0 +1,8 @@
+#include <sluice/sluice.hpp>
+
+sluice::task<> hello() {
+    std::puts("hello from a task");
+    co_return;
+}
+
+int main() { return sluice::run(hello); }

@@ -1,0 +1,40 @@
+#include <sluice/runtime/run.hpp>
+
+#include <string>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+#include <sluice/runtime/spawn.hpp>
+
+namespace sluice {
+
+namespace {
+
+std::string deadlock_message(const std::vector<task_info>& tasks) {
+    std::string text = "all tasks are asleep - deadlock!";
+    for (const task_info& t : tasks) text += "\n  " + t.describe();
+    return text;
+}
+
+}  // namespace
+
+deadlock::deadlock(std::vector<task_info> tasks)
+    : std::runtime_error(deadlock_message(tasks)),
+      tasks_(std::make_shared<const std::vector<task_info>>(std::move(tasks))) {}
+
+void detail::end_of_main(bool failed) noexcept {
+    current_worker()->owner().main_ended(failed);
+}
+
+void detail::run_until_quiescent(options o, task<> main_task) {
+    class scheduler s(o, scheduler::ending::when_quiescent);
+    start_detached(s, std::move(main_task));
+    s.start_threads(1);
+    s.run_here();
+    s.close();
+    s.join();
+    const bool stuck = s.deadlocked();
+    std::vector<task_info> left = s.cut();
+    if (stuck) throw deadlock(std::move(left));
+}
+
+}  // namespace sluice
