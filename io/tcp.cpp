@@ -85,6 +85,7 @@ read_leaf::result_type read_leaf::take() const noexcept {
 }
 
 int readable_leaf::attempt() noexcept {
+    if (of().watched()) return 0;  // there was an edge since the last read that took all
     char byte = 0;
     const ssize_t n = uninterrupted([&] { return ::recv(fd(), &byte, 1, MSG_PEEK); });
     return n < 0 && n == -EAGAIN ? EAGAIN : 0;  // an error is for the read to tell

@@ -35,7 +35,8 @@ public:
     read_operation read(std::span<std::byte> buffer) const;
     read_operation read(std::span<char> buffer) const { return read(std::as_writable_bytes(buffer)); }
 
-    /// Operation: waits until a read would not block (bytes, end or error). Needs no buffer meanwhile.
+    /// Operation: waits until a read need not wait (bytes, end or error). Needs no buffer meanwhile. A hint: another
+    /// reader may be faster, and right after a read that filled its buffer it may be wrong.
     readable_operation readable() const;
 
     /// Operation: waits for room in the socket's buffer and writes what fits, at least one byte of a non-empty span.

@@ -74,6 +74,7 @@ public:
     // Gate held.
 
     bool closed() const noexcept { return closed_; }
+    bool watched() const noexcept { return home_ != nullptr; }
     bool ready(side s) const noexcept { return ready_[index(s)]; }
     /// An attempt at that side would have blocked.
     void would_block(side s) noexcept { ready_[index(s)] = false; }
