@@ -71,6 +71,12 @@ int open_socket(int family) noexcept {
 }
 
 int read_leaf::attempt() noexcept {
+    if (of().receives()) {
+        const ssize_t taken = of().take_received(buffer_);
+        if (taken < 0) return static_cast<int>(-taken);
+        count_ = static_cast<std::size_t>(taken);
+        return 0;
+    }
     const ssize_t n = uninterrupted([this] { return ::recv(fd(), buffer_.data(), buffer_.size(), 0); });
     if (n < 0) return static_cast<int>(-n);
     count_ = static_cast<std::size_t>(n);
@@ -85,6 +91,8 @@ read_leaf::result_type read_leaf::take() const noexcept {
 }
 
 int readable_leaf::attempt() noexcept {
+    if (of().has_received()) return 0;
+    if (of().receives()) return EAGAIN;
     if (of().watched()) return 0;  // there was an edge since the last read that took all
     char byte = 0;
     const ssize_t n = uninterrupted([&] { return ::recv(fd(), &byte, 1, MSG_PEEK); });

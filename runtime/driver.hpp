@@ -27,6 +27,13 @@ public:
     driver& operator=(const driver&) = delete;
     virtual ~driver() = default;
 
+    /// The calling thread is the worker's from now on. Called once, before anything else but wake().
+    virtual void begin() noexcept = 0;
+
+    /// The worker has been in one task for long: makes sure that other workers' poll() finds its I/O. The monitor's
+    /// thread.
+    virtual void nudge() noexcept = 0;
+
     /// Readies the tasks whose I/O is there, on the calling worker. Does not wait. True: something was readied.
     virtual bool poll() noexcept = 0;
 

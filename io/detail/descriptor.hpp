@@ -1,69 +1,48 @@
-// A file descriptor that tasks can wait for, and the reactor that tells when it is ready.
+// A file descriptor that tasks can wait for.
 //
 // Concepts
 //   A descriptor has two sources, its reading and its writing side. An operation tries its system call without blocking;
 //   only when that would block it waits for an edge: the reactor reports that the side has become ready, and the
 //   operation tries again. The kernel never holds a task's buffer, so cancelling a wait is stepping out of a list, a
 //   race loses nothing, and an idle connection needs no buffer.
-//   The first wait registers the descriptor with the reactor of the worker it runs on, its home, where it stays until it
-//   is closed: one persistent, edge-triggered registration (a multishot poll of io_uring, or an epoll entry).
+//   The first wait starts a registration (reactor.hpp) with the reactor of the worker it runs on. On io_uring a stream's
+//   reads are served by a receive: what arrives is queued here in chunks, and reads take it from there. A stream that
+//   fills whole buffers is better off with reads of its own; its receive ends, and edges serve it from then on.
 //
 // Invariants (under gate_)
 //   ready_[side] false means: the last attempt would have blocked and no edge has come since, so waiting is safe.
 //   It is set by edges and cleared only by an attempt made under the gate. A short read also clears it, to spare the
 //   call that would find the socket empty, unless the peer has hung up: the edge that told so will not come again.
-//   The registration holds a reference. The number is closed when the kernel has let go of it (the registration's
-//   last event), never before, so that it cannot be reused while the kernel may still report on it.
+//   While the receive stands, nobody else reads from the socket: the bytes would change their order.
+//   The number is closed when no registration is left, never before, so that it cannot be reused while the kernel may
+//   still report on it.
 //
 // Rejected: receiving straight into the task's buffer by io_uring (a lost race could have taken bytes already, and each
 // cancellation needs the kernel's answer before the task may go on), one registration per wait (a third of the cost of a
 // small request).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
+#include <sys/types.h>
+
+#include <sluice/io/detail/reactor.hpp>
 #include <sluice/runtime/detail/frame_pool.hpp>
 #include <sluice/runtime/detail/waiter.hpp>
-#include <sluice/runtime/driver.hpp>
 
 namespace sluice::io::detail {
 
-using sluice::detail::list_node;
-using sluice::detail::spin_lock;
-using sluice::detail::wait_queue;
-
-class descriptor;
-
-/// A driver that watches descriptors.
-class reactor : public sluice::detail::driver {
-public:
-    /// Starts to report edges of `d` by d.edge(). The calling worker's own reactor only; d's gate held. Returns errno.
-    virtual int watch(descriptor& d) noexcept = 0;
-
-    /// Stops that; calls d.unwatched() when no report can come any more. Any thread; d's gate held.
-    virtual void unwatch(descriptor& d) noexcept = 0;
-
-    ~reactor() override;
-
-protected:
-    /// For the end of the reactor: descriptors that are still watched are told so.
-    void forget_all() noexcept;
-
-    void add_to_list(descriptor& d) noexcept;
-    void remove_from_list(descriptor& d) noexcept;
-
-private:
-    spin_lock list_lock_;
-    list_node watched_;  // under list_lock_
-};
-
 enum class side : std::uint8_t { read, write };
 
-class descriptor : public list_node {
+class descriptor {
 public:
     /// Owns fd from now on. Closes it on failure. Throws std::bad_alloc.
     static descriptor* make(int fd);
+    descriptor(const descriptor&) = delete;
+    descriptor& operator=(const descriptor&) = delete;
 
     void ref() noexcept { refs_.fetch_add(1, sluice::detail::relaxed); }
     void unref() noexcept;
@@ -74,7 +53,6 @@ public:
     // Gate held.
 
     bool closed() const noexcept { return closed_; }
-    bool watched() const noexcept { return home_ != nullptr; }
     bool ready(side s) const noexcept { return ready_[index(s)]; }
     /// An attempt at that side would have blocked.
     void would_block(side s) noexcept { ready_[index(s)] = false; }
@@ -82,8 +60,17 @@ public:
     void drained() noexcept { ready_[index(side::read)] = hung_up_; }
     void enlist(side s, sluice::detail::leaf& l) noexcept;
     void stepped_out(sluice::detail::leaf& l) noexcept;
-    /// Registers with the calling worker's reactor unless that has been done. Returns errno.
+    /// Makes sure that edges are reported. Returns errno.
     int watch() noexcept;
+    /// The same for a stream that is to be read.
+    int watch_stream() noexcept;
+    bool watched() const noexcept { return poll_.home != nullptr; }
+
+    /// The receive stands, or has left something to take: reads must not go to the socket.
+    bool receives() const noexcept { return receive_.home != nullptr || first_ != nullptr || receive_end_ != open; }
+    bool has_received() const noexcept { return first_ != nullptr || receive_end_ != open; }
+    /// What a read of the socket would give: a count, 0 at the end, or -errno.
+    ssize_t take_received(std::span<std::byte> into) noexcept;
 
     // The reactor.
 
@@ -94,22 +81,34 @@ public:
     };
     /// Something has happened; takes the gate, and readies those who wait.
     void edge(edges e) noexcept;
-    /// The registration has ended and its reference goes back.
-    void unwatched() noexcept;
-    /// The kernel has ended the registration by itself: the next wait registers anew.
-    void lost() noexcept;
+    /// Bytes of the receive. `whole`: they filled the buffer.
+    void received(std::span<const std::byte> bytes, bool whole) noexcept;
+    /// The receive has come to the end of the stream (0), or to an error.
+    void receive_failed(int error) noexcept;
+    /// A registration has ended; its reference goes back.
+    void ended(registration& r) noexcept;
 
     /// Fails all waits, now and later; tells the peer; gives the number back as soon as the kernel allows. Idempotent.
     void close() noexcept;
 
-    descriptor* inbox_next = nullptr;  // the reactor's, which holds a reference while this is in its inbox
-
 private:
+    struct chunk {
+        chunk* next;
+        std::uint32_t taken;
+        std::uint32_t size;
+        std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
+    };
+    static constexpr int open = -1;  // receive_end_ of a stream that goes on
+    static constexpr std::size_t most_queued = 64 * 1024;
+
     explicit descriptor(int fd) noexcept : fd_(fd) {}
-    ~descriptor() = default;
+    ~descriptor();
 
     static std::size_t index(side s) noexcept { return static_cast<std::size_t>(s); }
     void wake_all(side s, sluice::detail::wake_list& wakes) noexcept;
+    int start(registration& r) noexcept;
+    void stop_receive() noexcept;
+    bool queue(std::span<const std::byte> bytes) noexcept;
 
     int const fd_;
     sluice::detail::atomic<std::uint32_t> refs_{1};
@@ -119,7 +118,14 @@ private:
     bool hung_up_ = false;
     bool closed_ = false;
     bool number_closed_ = false;
-    reactor* home_ = nullptr;  // null: not registered
+    bool receive_stopped_ = false;  // its end has been asked for
+    bool bulk_ = false;             // this stream is read by calls
+    int receive_end_ = open;        // else 0 for the end of the stream, or errno
+    chunk* first_ = nullptr;        // received and not taken yet
+    chunk* last_ = nullptr;
+    std::size_t queued_ = 0;        // bytes in the chunks
+    registration poll_{*this, registration_kind::poll};
+    registration receive_{*this, registration_kind::receive};
     wait_queue waiters_[2];
 };
 
@@ -128,9 +134,7 @@ class descriptor_handle {
 public:
     descriptor_handle() noexcept = default;
     explicit descriptor_handle(int fd) : descriptor_(descriptor::make(fd)) {}
-    descriptor_handle(descriptor_handle&& other) noexcept : descriptor_(other.descriptor_) {
-        other.descriptor_ = nullptr;
-    }
+    descriptor_handle(descriptor_handle&& other) noexcept : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
     descriptor_handle& operator=(descriptor_handle&& other) noexcept {
         descriptor_handle old(std::move(other));
         std::swap(descriptor_, old.descriptor_);

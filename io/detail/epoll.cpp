@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <sluice/io/detail/descriptor.hpp>
 #include <sluice/runtime/detail/worker.hpp>
 
 namespace sluice::io::detail {
@@ -48,50 +49,31 @@ epoll_reactor::epoll_reactor()
 }
 
 epoll_reactor::~epoll_reactor() {
-    release_unwatched();
-    forget_all();
+    end_stopped();
+    end_all();
     ::close(epoll_fd_);  // last: a foreign close() may have been about to use them
     ::close(wake_fd_);
 }
 
-int epoll_reactor::watch(descriptor& d) noexcept {
+int epoll_reactor::start(registration& r) noexcept {
+    if (r.kind != registration_kind::poll) return ENOTSUP;
     epoll_event event{};
     event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    event.data.ptr = &d;
-    add_to_list(d);
-    if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, d.fd(), &event) == 0) return 0;
-    const int error = errno;
-    remove_from_list(d);
-    return error;
+    event.data.ptr = &r;
+    if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, r.of.fd(), &event) != 0) return errno;
+    add_to_list(r);
+    return 0;
 }
 
-void epoll_reactor::unwatch(descriptor& d) noexcept {
-    ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, d.fd(), nullptr);
-    {
-        const std::lock_guard guard(inbox_lock_);
-        d.inbox_next = inbox_;
-        inbox_ = &d;
-        inbox_full_.store(true, sluice::detail::release);
-    }
+void epoll_reactor::stop(registration& r) noexcept {
+    ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, r.of.fd(), nullptr);
+    stopped_.push(r);
     sluice::detail::worker* const here = sluice::detail::current_worker();
     if (here == nullptr || &here->io() != this) wake();
 }
 
-void epoll_reactor::release_unwatched() noexcept {
-    if (!inbox_full_.load(sluice::detail::acquire)) return;
-    descriptor* d = nullptr;
-    {
-        const std::lock_guard guard(inbox_lock_);
-        d = inbox_;
-        inbox_ = nullptr;
-        inbox_full_.store(false, sluice::detail::relaxed);
-    }
-    while (d != nullptr) {
-        descriptor* const next = d->inbox_next;
-        remove_from_list(*d);
-        d->unwatched();
-        d = next;
-    }
+void epoll_reactor::end_stopped() noexcept {
+    stopped_.drain([this](registration& r) { end(r); });
 }
 
 bool epoll_reactor::harvest(std::int64_t wait_ns) noexcept {
@@ -100,11 +82,11 @@ bool epoll_reactor::harvest(std::int64_t wait_ns) noexcept {
     for (int i = 0; i < n; ++i) {
         const epoll_event& e = events[static_cast<std::size_t>(i)];
         if (e.data.ptr == nullptr) continue;  // a wake
-        static_cast<descriptor*>(e.data.ptr)
-            ->edge({(e.events & EPOLLIN) != 0, (e.events & EPOLLOUT) != 0,
+        static_cast<registration*>(e.data.ptr)
+            ->of.edge({(e.events & EPOLLIN) != 0, (e.events & EPOLLOUT) != 0,
                     (e.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0});
     }
-    release_unwatched();
+    end_stopped();
     return n > 0;
 }
 

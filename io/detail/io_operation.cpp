@@ -16,7 +16,7 @@ bool io_leaf::try_now() noexcept {
 
 bool io_leaf::ready() noexcept {
     if (descriptor_->closed() || descriptor_->ready(side_)) return true;
-    const int error = descriptor_->watch();
+    const int error = watch();
     if (error == 0) return false;
     error_ = error;
     complete_ = true;
@@ -35,6 +35,11 @@ void io_leaf::retract() noexcept {
     if (!linked()) return;
     unlink();
     descriptor_->stepped_out(*this);
+}
+
+bool io_leaf::try_at_once() noexcept {
+    const std::lock_guard guard(descriptor_->gate());
+    return (descriptor_->closed() || descriptor_->ready(side_)) && try_now();
 }
 
 bool io_leaf::finish() noexcept {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <coroutine>
 #include <mutex>
 
 #include <sluice/io/detail/descriptor.hpp>
@@ -20,6 +21,9 @@ public:
     void retract() noexcept final;
     sluice::detail::wait_site site() const noexcept final { return {what_, descriptor_}; }
 
+    /// One try, if it may succeed. True: there is an outcome.
+    bool try_at_once() noexcept;
+
     /// The wait has been won; false: the attempt would still have blocked.
     bool finish() noexcept;
 
@@ -30,6 +34,8 @@ protected:
 
     /// Gate held. One try. EAGAIN: it would have blocked; else the outcome, 0 or an errno.
     virtual int attempt() noexcept = 0;
+    /// Gate held. Makes sure that the reactor tells when to try again. Returns errno.
+    virtual int watch() noexcept { return descriptor_->watch(); }
     int fd() const noexcept { return descriptor_->fd(); }
     descriptor& of() const noexcept { return *descriptor_; }
     std::error_code error() const noexcept { return {error_, std::generic_category()}; }
@@ -48,6 +54,8 @@ private:
 /// effect in part when it loses: within() bounds it, select refuses it.
 template <class Leaf, bool Raceable = true>
 class [[nodiscard]] io_operation : public sluice::detail::multi_operation<io_operation<Leaf, Raceable>, 1> {
+    using base = sluice::detail::multi_operation<io_operation, 1>;
+
 public:
     using result_type = typename Leaf::result_type;
     static constexpr bool raceable = Raceable;
@@ -57,6 +65,20 @@ public:
     io_operation(io_operation&&) noexcept = default;
     ~io_operation() { this->abandon_if_parked(); }
 
+    // An attempt that succeeds at once needs no multi_wait.
+    bool await_ready() noexcept {
+        done_ = leaf_.try_at_once();
+        return done_ && sluice::detail::spend_budget();
+    }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        if (!done_) return base::await_suspend(frame);
+        frame.promise().runs_again();
+        sluice::detail::run_again_last(frame);
+        return true;
+    }
+    result_type await_resume() { return leaf_.take(); }
+
     void bind(sluice::detail::leaf_sink& sink) noexcept { sink.add(leaf_); }
     void order(sluice::detail::poll_order& o, std::uint32_t base) const noexcept { o.add(base); }
     bool finish(std::size_t) noexcept { return leaf_.finish(); }
@@ -64,6 +86,7 @@ public:
 
 private:
     Leaf leaf_;
+    bool done_ = false;
 };
 
 }  // namespace sluice::io::detail

@@ -23,6 +23,7 @@ public:
 
 private:
     int attempt() noexcept override;
+    int watch() noexcept override { return of().watch_stream(); }
     std::span<std::byte> buffer_;
     std::size_t count_ = 0;
 };
@@ -35,6 +36,7 @@ public:
 
 private:
     int attempt() noexcept override;
+    int watch() noexcept override { return of().watch_stream(); }
 };
 
 class write_leaf final : public io_leaf {

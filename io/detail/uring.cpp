@@ -1,14 +1,18 @@
 #include <sluice/io/detail/uring.hpp>
 
 #include <cerrno>
-#include <mutex>
+#include <csignal>
+#include <new>
 #include <system_error>
 #include <utility>
 
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <sluice/io/detail/descriptor.hpp>
 #include <sluice/runtime/detail/worker.hpp>
 
 namespace sluice::io::detail {
@@ -24,13 +28,42 @@ constexpr unsigned watched_events = POLLIN | POLLOUT | POLLRDHUP;
 constexpr std::uint64_t wake_tag = 1;
 constexpr std::uint64_t cancel_tag = 2;
 
+[[gnu::tls_model("initial-exec")]] constinit thread_local int nudged_ring = -1;
+
+// On a worker's thread, between any two instructions of a task: one system call, and nothing of the process is touched.
+void post_completions(int) {
+    const int saved = errno;
+    if (nudged_ring >= 0) ::syscall(SYS_io_uring_enter, nudged_ring, 0, 0, IORING_ENTER_GETEVENTS, nullptr, 0);
+    errno = saved;
+}
+
+// False: the program has a use of its own for the signal, and stuck workers' I/O waits for them.
+bool handle_nudges() noexcept {
+    struct sigaction present {};
+    ::sigaction(SIGURG, nullptr, &present);
+    if (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN) return false;
+    struct sigaction action {};
+    action.sa_handler = &post_completions;
+    action.sa_flags = SA_RESTART;
+    return ::sigaction(SIGURG, &action, nullptr) == 0;
+}
+
 }  // namespace
 
 int uring_reactor::open_ring(io_uring& ring) noexcept {
+    constexpr unsigned common = IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE;
+    // Disabled until begin(), since with a single issuer the thread that enables a ring is the one that may use it.
+    constexpr unsigned deferred =
+        common | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED;
+    const int error = open_ring(ring, deferred);
+    return error == EINVAL ? open_ring(ring, common | IORING_SETUP_COOP_TASKRUN) : error;  // kernels before 6.1
+}
+
+int uring_reactor::open_ring(io_uring& ring, unsigned flags) noexcept {
     int error = 0;
     for (unsigned n = entries; n >= least_entries; n /= 2) {
         io_uring_params params{};
-        params.flags = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE;
+        params.flags = flags;
         params.cq_entries = n * completions_per_entry;
         error = -::io_uring_queue_init_params(n, &ring, &params);
         if (error == 0 && (params.features & (IORING_FEAT_NODROP | IORING_FEAT_EXT_ARG)) !=
@@ -61,13 +94,14 @@ uring_reactor::uring_reactor() : ring_{}, wake_fd_(::eventfd(0, EFD_CLOEXEC | EF
         throw std::system_error(error, std::generic_category(), "sluice: io_uring_setup");
     }
     ::io_uring_ring_dontfork(&ring_);
+    can_receive_.store(buffers_.set_up(ring_), sluice::detail::relaxed);
     watch_wake_fd();
 }
 
 uring_reactor::~uring_reactor() {
     ::io_uring_queue_exit(&ring_);
-    forget_all();
-    release_inbox();
+    end_all();
+    stopped_.drain([](registration&) {});
     ::close(wake_fd_);  // last: a foreign close() may have been about to write to it
 }
 
@@ -79,6 +113,22 @@ io_uring_sqe* uring_reactor::next_sqe() noexcept {
     return ::io_uring_get_sqe(&ring_);
 }
 
+void uring_reactor::begin() noexcept {
+    // By the system call: liburing 2.3 declares the function and does not export it.
+    if ((ring_.flags & IORING_SETUP_R_DISABLED) != 0) {
+        ::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+    }
+    nudged_ring = ring_.ring_fd;
+    thread_.store(static_cast<int>(::gettid()), sluice::detail::release);
+}
+
+void uring_reactor::nudge() noexcept {
+    const int thread = thread_.load(sluice::detail::acquire);
+    if (thread == 0 || (ring_.flags & IORING_SETUP_DEFER_TASKRUN) == 0) return;
+    static const bool handled = handle_nudges();
+    if (handled) ::syscall(SYS_tgkill, ::getpid(), thread, SIGURG);
+}
+
 // The counter is never read: every write to it is an edge of its own.
 void uring_reactor::watch_wake_fd() noexcept {
     io_uring_sqe* sqe = next_sqe();
@@ -87,60 +137,47 @@ void uring_reactor::watch_wake_fd() noexcept {
     ::io_uring_sqe_set_data64(sqe, wake_tag);
 }
 
-int uring_reactor::watch(descriptor& d) noexcept {
+int uring_reactor::start(registration& r) noexcept {
+    const bool receive = r.kind == registration_kind::receive;
+    if (receive && !can_receive_.load(sluice::detail::relaxed)) return ENOTSUP;
     io_uring_sqe* const sqe = next_sqe();
     if (sqe == nullptr) return EBUSY;
-    add_to_list(d);
-    ::io_uring_prep_poll_multishot(sqe, d.fd(), watched_events);
-    ::io_uring_sqe_set_data(sqe, &d);
+    if (receive) {
+        ::io_uring_prep_recv_multishot(sqe, r.of.fd(), nullptr, 0, 0);
+        sqe->flags |= IOSQE_BUFFER_SELECT;
+        sqe->buf_group = receive_buffers::group;
+    } else {
+        ::io_uring_prep_poll_multishot(sqe, r.of.fd(), watched_events);
+    }
+    ::io_uring_sqe_set_data(sqe, &r);
+    add_to_list(r);
     return 0;
 }
 
-void uring_reactor::unwatch(descriptor& d) noexcept {
+void uring_reactor::stop(registration& r) noexcept {
     sluice::detail::worker* const here = sluice::detail::current_worker();
-    if (here != nullptr && &here->io() == this && cancel(d)) return;
-    {
-        const std::lock_guard guard(inbox_lock_);
-        d.ref();
-        d.inbox_next = inbox_;
-        inbox_ = &d;
-        inbox_full_.store(true, sluice::detail::release);
-    }
-    wake();
+    const bool own = here != nullptr && &here->io() == this;
+    if (own && cancel(r)) return;
+    stopped_.push(r);
+    if (!own) wake();
 }
 
-bool uring_reactor::cancel(descriptor& d) noexcept {
+bool uring_reactor::cancel(registration& r) noexcept {
     io_uring_sqe* const sqe = next_sqe();
     if (sqe == nullptr) return false;
-    ::io_uring_prep_cancel(sqe, &d, 0);
+    ::io_uring_prep_cancel(sqe, &r, 0);
     ::io_uring_sqe_set_data64(sqe, cancel_tag);
     return true;
 }
 
-descriptor* uring_reactor::take_inbox() noexcept {
-    if (!inbox_full_.load(sluice::detail::acquire)) return nullptr;
-    const std::lock_guard guard(inbox_lock_);
-    inbox_full_.store(false, sluice::detail::relaxed);
-    return std::exchange(inbox_, nullptr);
-}
-
-void uring_reactor::empty_inbox() noexcept {
+void uring_reactor::look_into_inbox() noexcept {
     if (wake_watch_ended_.load(sluice::detail::relaxed)) {
         wake_watch_ended_.store(false, sluice::detail::relaxed);
         watch_wake_fd();
     }
-    descriptor* d = take_inbox();
-    while (d != nullptr) {
-        descriptor* const next = d->inbox_next;
-        if (!cancel(*d)) unwatch(*d);  // back to the inbox
-        d->unref();
-        d = next;
-    }
-}
-
-void uring_reactor::release_inbox() noexcept {
-    descriptor* d = take_inbox();
-    while (d != nullptr) std::exchange(d, d->inbox_next)->unref();
+    stopped_.drain([this](registration& r) {
+        if (!cancel(r)) stopped_.push(r);
+    });
 }
 
 void uring_reactor::submit() noexcept {
@@ -157,7 +194,7 @@ void uring_reactor::submit() noexcept {
 bool uring_reactor::poll() noexcept {
     sluice::detail::worker* const here = sluice::detail::current_worker();
     if (&here->io() == this) {
-        empty_inbox();
+        look_into_inbox();
         submit();
         if ((IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
             ::io_uring_get_events(&ring_);
@@ -167,7 +204,7 @@ bool uring_reactor::poll() noexcept {
 }
 
 void uring_reactor::park(std::int64_t deadline) noexcept {
-    empty_inbox();
+    look_into_inbox();
     if (deadline == no_deadline) {
         ::io_uring_submit_and_wait(&ring_, 1);
     } else {
@@ -177,7 +214,7 @@ void uring_reactor::park(std::int64_t deadline) noexcept {
         io_uring_cqe* unused = nullptr;
         ::io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &time, nullptr);
     }
-    empty_inbox();
+    look_into_inbox();
     reap();
 }
 
@@ -208,12 +245,61 @@ void uring_reactor::complete(const io_uring_cqe& cqe) noexcept {
         if (last) wake_watch_ended_.store(true, sluice::detail::relaxed);  // the queue is the worker's own
         return;
     }
-    auto& d = *reinterpret_cast<descriptor*>(static_cast<std::uintptr_t>(cqe.user_data));
-    const auto events = cqe.res < 0 ? 0u : static_cast<unsigned>(cqe.res);
-    d.edge({(events & POLLIN) != 0, (events & POLLOUT) != 0, (events & (POLLHUP | POLLERR | POLLRDHUP)) != 0});
-    if (!last) return;
-    remove_from_list(d);
-    d.unwatched();
+    auto& r = *reinterpret_cast<registration*>(static_cast<std::uintptr_t>(cqe.user_data));
+    if (r.kind == registration_kind::poll) {
+        complete_poll(r, cqe.res);
+    } else {
+        complete_receive(r, cqe);
+    }
+    if (last) end(r);
+}
+
+void uring_reactor::complete_poll(registration& r, int events) noexcept {
+    if (events < 0) return;
+    r.of.edge({(events & POLLIN) != 0, (events & POLLOUT) != 0, (events & (POLLHUP | POLLERR | POLLRDHUP)) != 0});
+}
+
+void uring_reactor::complete_receive(registration& r, const io_uring_cqe& cqe) noexcept {
+    if ((cqe.flags & IORING_CQE_F_BUFFER) != 0) {
+        const unsigned id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
+        if (cqe.res > 0) {
+            const auto n = static_cast<std::size_t>(cqe.res);
+            r.of.received({buffers_.at(id), n}, n == receive_buffers::size);
+        }
+        buffers_.give_back(id);
+    }
+    if (cqe.res == 0) {
+        r.of.receive_failed(0);
+    } else if (cqe.res == -EINVAL || cqe.res == -EOPNOTSUPP) {
+        can_receive_.store(false, sluice::detail::relaxed);  // a kernel before 6.0: polls from now on
+    } else if (cqe.res < 0 && cqe.res != -ECANCELED && cqe.res != -ENOBUFS && cqe.res != -EINTR) {
+        r.of.receive_failed(-cqe.res);
+    }
+}
+
+bool receive_buffers::set_up(io_uring& ring) noexcept {
+    void* const memory = ::mmap(nullptr, count * sizeof(io_uring_buf), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return false;
+    ring_ = static_cast<io_uring_buf_ring*>(memory);
+    bytes_.reset(new (std::nothrow) std::byte[count * size]);
+    io_uring_buf_reg request{};
+    request.ring_addr = reinterpret_cast<std::uintptr_t>(memory);
+    request.ring_entries = count;
+    request.bgid = group;
+    if (bytes_ == nullptr || ::io_uring_register_buf_ring(&ring, &request, 0) != 0) return false;
+    ::io_uring_buf_ring_init(ring_);
+    for (unsigned id = 0; id != count; ++id) give_back(id);
+    return true;
+}
+
+receive_buffers::~receive_buffers() {
+    if (ring_ != nullptr) ::munmap(ring_, count * sizeof(io_uring_buf));
+}
+
+void receive_buffers::give_back(unsigned id) noexcept {
+    ::io_uring_buf_ring_add(ring_, bytes_.get() + id * size, size, static_cast<unsigned short>(id), count - 1, 0);
+    ::io_uring_buf_ring_advance(ring_, 1);
 }
 
 }  // namespace sluice::io::detail

@@ -39,6 +39,7 @@ bool scheduler::look_for_stalls(std::vector<std::uint32_t>& seen) {
         const bool stuck = awake && ticks == seen[i];
         if (stuck && !stalled_[i].load(relaxed)) stalls_.fetch_add(1, relaxed);
         stalled_[i].store(stuck, relaxed);
+        if (stuck) w.io().nudge();
         seen[i] = ticks;
         any_stalled |= stuck;
         any_awake |= awake;

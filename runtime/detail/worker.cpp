@@ -46,6 +46,7 @@ worker::~worker() {
 
 void worker::run() {
     const worker_scope scope(*this);
+    driver_->begin();
     while (!owner_.stopping()) {
         if (runnable* const r = find()) {
             execute(r);
@@ -53,19 +54,6 @@ void worker::run() {
             park();
         }
     }
-}
-
-int worker::step(int most) {
-    const worker_scope scope(*this);
-    int ran = 0;
-    while (ran != most && !owner_.stopping()) {
-        runnable* r = take_local();
-        if (r == nullptr) r = take_shared();
-        if (r == nullptr) break;
-        execute(r);
-        ++ran;
-    }
-    return ran;
 }
 
 void worker::execute(runnable* r) {

@@ -56,9 +56,6 @@ public:
     /// Runs tasks until the scheduler stops.
     void run();
 
-    /// Runs what is ready now, at most `most` tasks, without sleeping. The number run.
-    int step(int most);
-
     /// The task runs next here; the one that was to run next goes to the deque. Wakes nobody for a plain hand-off.
     void make_next(runnable* r) noexcept;
 
