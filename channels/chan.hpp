@@ -4,11 +4,13 @@
 //     co_await ch.send(1);
 //     while (auto v = co_await ch.recv()) use(*v);     // until the channel is closed and drained
 //
-// A channel is a shared handle, cheap to copy. chan<> carries no value. A default-constructed handle is a nil channel:
-// send and recv wait for ever there, which switches a case of a select off. Every member may be called from any thread;
-// a send's effects are visible to the one who receives it.
+// A channel is a shared handle, cheap to copy. chan<> carries no value. A default-constructed
+// handle is a nil channel: send and recv wait for ever there, which switches a case of a select
+// off. Every member may be called from any thread; a send's effects are visible to the one who
+// receives it.
 //
-// Cost: about 96 bytes and the slots; a send or receive that need not wait takes one lock and no allocation.
+// Cost: about 96 bytes and the slots; a send or receive that need not wait takes one lock and no
+// allocation.
 #pragma once
 
 #include <compare>
@@ -81,7 +83,8 @@ public:
     ~send_operation() {
         this->abandon_if_parked();
         if constexpr (!std::is_void_v<T>) {
-            if (leaf_.result != chan_leaf::outcome::value) room_.value().~T();  // else the receiver has it
+            if (leaf_.result != chan_leaf::outcome::value)
+                room_.value().~T();  // else the receiver has it
         }
     }
 
@@ -181,8 +184,9 @@ public:
     template <class From>
     explicit send_end(const From& from) noexcept : Base(from) {}
 
-    /// Operation: waits until a receiver or the buffer takes the value. Throws channel_closed if the channel is closed,
-    /// before or meanwhile. A send that loses a race keeps its value, and destroys it with the operation.
+    /// Operation: waits until a receiver or the buffer takes the value. Throws channel_closed if
+    /// the channel is closed, before or meanwhile. A send that loses a race keeps its value, and
+    /// destroys it with the operation.
     template <class U = T>
         requires(!std::is_void_v<U>)
     auto send(std::type_identity_t<U> value) const noexcept {
@@ -194,7 +198,8 @@ public:
         return send_operation<U>(this->core());
     }
 
-    /// False if it would have to wait; then the value is left as it was. Throws channel_closed. Never waits.
+    /// False if it would have to wait; then the value is left as it was. Throws channel_closed.
+    /// Never waits.
     template <class U = T>
         requires(!std::is_void_v<U>)
     bool try_send(std::type_identity_t<U>&& value) const {
@@ -224,8 +229,9 @@ public:
         return a == chan_core::attempt::done;
     }
 
-    /// No value is sent after this one. Waiting senders fail, waiting receivers learn of it; what is buffered can still
-    /// be received. Throws channel_closed the second time, nil_channel for a nil channel.
+    /// No value is sent after this one. Waiting senders fail, waiting receivers learn of it; what
+    /// is buffered can still be received. Throws channel_closed the second time, nil_channel for a
+    /// nil channel.
     void close() const { close_channel(this->core()); }
 };
 
@@ -237,8 +243,8 @@ public:
     template <class From>
     explicit recv_end(const From& from) noexcept : Base(from) {}
 
-    /// Operation: waits for a value; empty (false for chan<>) once the channel is closed and drained. A receive that
-    /// loses a race takes nothing.
+    /// Operation: waits for a value; empty (false for chan<>) once the channel is closed and
+    /// drained. A receive that loses a race takes nothing.
     auto recv() const noexcept { return recv_operation<T>(this->core()); }
 
     /// The same without waiting: also empty if there is nothing now.
@@ -247,7 +253,8 @@ public:
             return *this && this->core()->try_recv(nullptr) == chan_core::attempt::done;
         } else {
             element_room<T> room;
-            if (!*this || this->core()->try_recv(room.address()) != chan_core::attempt::done) return std::nullopt;
+            if (!*this || this->core()->try_recv(room.address()) != chan_core::attempt::done)
+                return std::nullopt;
             std::optional<T> value(std::in_place, std::move(room.value()));
             std::destroy_at(std::addressof(room.value()));
             return value;
@@ -290,12 +297,15 @@ public:
     recv_chan(const chan<T>& ch) noexcept : base(static_cast<const detail::chan_handle&>(ch)) {}
 };
 
-/// A new channel with room for `capacity` values. Throws std::logic_error for a capacity that is negative or too large.
+/// A new channel with room for `capacity` values. Throws std::logic_error for a capacity that is
+/// negative or too large.
 template <class T = void>
 chan<T> make_chan(std::ptrdiff_t capacity = 0) {
     if constexpr (!std::is_void_v<T>) {
-        static_assert(std::is_nothrow_move_constructible_v<T>, "a channel's values are moved under its lock");
-        static_assert(alignof(T) <= 16, "a channel's values must not be over-aligned; send a std::unique_ptr");
+        static_assert(std::is_nothrow_move_constructible_v<T>,
+                      "a channel's values are moved under its lock");
+        static_assert(alignof(T) <= 16,
+                      "a channel's values must not be over-aligned; send a std::unique_ptr");
     }
     return chan<T>(detail::chan_core::make(detail::element_of<T>, capacity));
 }

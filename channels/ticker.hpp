@@ -13,20 +13,22 @@ namespace detail {
 std::int64_t checked_period(std::chrono::nanoseconds period);
 }  // namespace detail
 
-/// Ticks every `period`. At most one tick is pending: a slow receiver misses ticks, the rhythm stays. Move-only; letting
-/// it go stops it. Made and reset in a task.
+/// Ticks every `period`. At most one tick is pending: a slow receiver misses ticks, the rhythm
+/// stays. Move-only; letting it go stops it. Made and reset in a task.
 class ticker {
 public:
     /// Throws std::logic_error for a period of zero or less.
     explicit ticker(std::chrono::nanoseconds period) { reset(period); }
 
-    /// Operation: waits for the next tick and gives the time it was due. After stop() it waits for ever.
+    /// Operation: waits for the next tick and gives the time it was due. After stop() it waits for
+    /// ever.
     auto recv() const noexcept { return detail::tick_operation(*source_); }
 
     /// No tick can be received afterwards.
     void stop() const noexcept { source_->stop(); }
 
-    /// Ticks every `period` from now on, whether it was stopped or not; the first one is a period away.
+    /// Ticks every `period` from now on, whether it was stopped or not; the first one is a period
+    /// away.
     void reset(std::chrono::nanoseconds period) const {
         const std::int64_t p = detail::checked_period(period);
         source_->reset(detail::deadline_after(period), p);

@@ -8,8 +8,9 @@
 
 namespace sluice {
 
-/// Fires once, after a time. Move-only; letting it go stops it. Made and reset in a task; recv() may be awaited, raced
-/// and bounded anywhere. For a mere delay use sleep_for(), for a case of a select after().
+/// Fires once, after a time. Move-only; letting it go stops it. Made and reset in a task; recv()
+/// may be awaited, raced and bounded anywhere. For a mere delay use sleep_for(), for a case of a
+/// select after().
 class timer {
 public:
     template <class Rep, class Period>
@@ -17,7 +18,8 @@ public:
         source_->reset(detail::deadline_after(d), 0);
     }
 
-    /// Operation: waits for the timer and gives the time it was due, once per firing. After stop() it waits for ever.
+    /// Operation: waits for the timer and gives the time it was due, once per firing. After stop()
+    /// it waits for ever.
     auto recv() const noexcept { return detail::tick_operation(*source_); }
 
     /// True: it had not been received, and will not be.

@@ -13,8 +13,11 @@ sluice::task<> serve() {
     auto [ctx, stop] = sluice::notify_context({SIGINT, SIGTERM});
     auto listener = sluice::io::listen_tcp("127.0.0.1:7000").value();
     sluice::wait_group connections;
-    while (auto conn = co_await within(ctx, listener.accept())) connections.go(echo, std::move(*conn));
+    while (auto conn = co_await within(ctx, listener.accept()))
+        connections.go(echo, std::move(*conn));
     co_await connections.wait();
 }
 
-int main() { return sluice::run(serve); }
+int main() {
+    return sluice::run(serve);
+}

@@ -5,4 +5,6 @@ sluice::task<> hello() {
     co_return;
 }
 
-int main() { return sluice::run(hello); }
+int main() {
+    return sluice::run(hello);
+}

@@ -34,7 +34,8 @@ endpoint endpoint::any_v4(std::uint16_t port) noexcept {
 }
 
 bool endpoint::is_any_v6() const noexcept {
-    return family() == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr);
+    return family() == AF_INET6 &&
+           IN6_IS_ADDR_UNSPECIFIED(&reinterpret_cast<const sockaddr_in6*>(&storage_)->sin6_addr);
 }
 
 endpoint::endpoint(const sockaddr* address, socklen_t size) noexcept
@@ -47,7 +48,8 @@ result<endpoint> endpoint::parse(std::string_view text) {
     const std::size_t colon = text.rfind(':');
     std::uint16_t port = 0;
     if (text.find('\0') != std::string_view::npos) return invalid;
-    if (colon == std::string_view::npos || !parse_port(text.substr(colon + 1), port)) return invalid;
+    if (colon == std::string_view::npos || !parse_port(text.substr(colon + 1), port))
+        return invalid;
     std::string host(text.substr(0, colon));
     const bool bracketed = host.size() >= 2 && host.front() == '[' && host.back() == ']';
     if (bracketed) host = host.substr(1, host.size() - 2);
@@ -87,7 +89,8 @@ std::uint16_t endpoint::port() const noexcept {
 std::string endpoint::to_string() const {
     char text[INET6_ADDRSTRLEN] = "?";
     if (storage_.ss_family == AF_INET) {
-        ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, text, sizeof text);
+        ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(&storage_)->sin_addr, text,
+                    sizeof text);
         return std::string(text) + ":" + std::to_string(port());
     }
     const auto& v6 = *reinterpret_cast<const sockaddr_in6*>(&storage_);

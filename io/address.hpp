@@ -15,8 +15,8 @@ namespace sluice::io {
 /// IPv4 or IPv6.
 class endpoint {
 public:
-    /// "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80"; ":80" and "*:80" mean every address, IPv6 and IPv4. Names are not resolved.
-    /// Fails with std::errc::invalid_argument.
+    /// "127.0.0.1:80", "[::1]:80", "[fe80::1%eth0]:80"; ":80" and "*:80" mean every address, IPv6
+    /// and IPv4. Names are not resolved. Fails with std::errc::invalid_argument.
     static result<endpoint> parse(std::string_view text);
 
     /// Every IPv4 address.

@@ -19,7 +19,8 @@ std::error_code last_error() noexcept {
 }
 
 detail::descriptor* checked(const detail::descriptor_handle& h) {
-    if (h.get() == nullptr) throw std::logic_error("sluice: a socket was used after it had been moved from");
+    if (h.get() == nullptr)
+        throw std::logic_error("sluice: a socket was used after it had been moved from");
     return h.get();
 }
 
@@ -34,7 +35,8 @@ result<> with_open(const detail::descriptor_handle& h, Call call) {
 }
 
 result<> set_option(const detail::descriptor_handle& h, int level, int name, int value) {
-    return with_open(h, [=](int fd) { return ::setsockopt(fd, level, name, &value, sizeof value); });
+    return with_open(h,
+                     [=](int fd) { return ::setsockopt(fd, level, name, &value, sizeof value); });
 }
 
 template <class Call>
@@ -53,7 +55,8 @@ namespace detail {
 
 namespace {
 
-// Repeats a system call that a signal interrupted; its result, or -errno with EWOULDBLOCK made EAGAIN.
+// Repeats a system call that a signal interrupted; its result, or -errno with EWOULDBLOCK made
+// EAGAIN.
 template <class Call>
 ssize_t uninterrupted(Call call) noexcept {
     for (;;) {
@@ -77,10 +80,12 @@ int read_leaf::attempt() noexcept {
         count_ = static_cast<std::size_t>(taken);
         return 0;
     }
-    const ssize_t n = uninterrupted([this] { return ::recv(fd(), buffer_.data(), buffer_.size(), 0); });
+    const ssize_t n =
+        uninterrupted([this] { return ::recv(fd(), buffer_.data(), buffer_.size(), 0); });
     if (n < 0) return static_cast<int>(-n);
     count_ = static_cast<std::size_t>(n);
-    // Less than was asked for: the socket is empty now, and the next read need not find that out by a call.
+    // Less than was asked for: the socket is empty now, and the next read need not find that out by
+    // a call.
     if (count_ != 0 && count_ < buffer_.size()) of().drained();
     return 0;
 }
@@ -105,7 +110,8 @@ readable_leaf::result_type readable_leaf::take() const noexcept {
 }
 
 int write_leaf::attempt() noexcept {
-    const ssize_t n = uninterrupted([this] { return ::send(fd(), bytes_.data(), bytes_.size(), MSG_NOSIGNAL); });
+    const ssize_t n =
+        uninterrupted([this] { return ::send(fd(), bytes_.data(), bytes_.size(), MSG_NOSIGNAL); });
     if (n < 0) return static_cast<int>(-n);
     count_ = static_cast<std::size_t>(n);
     return 0;
@@ -118,7 +124,8 @@ write_leaf::result_type write_leaf::take() const noexcept {
 
 int write_all_leaf::attempt() noexcept {
     while (!bytes_.empty()) {
-        const ssize_t n = uninterrupted([this] { return ::send(fd(), bytes_.data(), bytes_.size(), MSG_NOSIGNAL); });
+        const ssize_t n = uninterrupted(
+            [this] { return ::send(fd(), bytes_.data(), bytes_.size(), MSG_NOSIGNAL); });
         if (n < 0) return static_cast<int>(-n);
         bytes_ = bytes_.subspan(static_cast<std::size_t>(n));
     }
@@ -136,8 +143,9 @@ accept_leaf::~accept_leaf() {
 
 int accept_leaf::attempt() noexcept {
     for (;;) {
-        const ssize_t n = uninterrupted(
-            [this]() -> ssize_t { return ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC); });
+        const ssize_t n = uninterrupted([this]() -> ssize_t {
+            return ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        });
         if (n == -ECONNABORTED || n == -EPROTO) continue;  // that peer has gone already
         if (n < 0) return static_cast<int>(-n);
         accepted_ = static_cast<int>(n);
@@ -155,7 +163,8 @@ accept_leaf::result_type accept_leaf::take() {
 int connect_leaf::attempt() noexcept {
     if (failure_) return 0;
     if (!std::exchange(begun_, true)) {
-        const ssize_t n = uninterrupted([this]() -> ssize_t { return ::connect(fd(), to_->data(), to_->size()); });
+        const ssize_t n = uninterrupted(
+            [this]() -> ssize_t { return ::connect(fd(), to_->data(), to_->size()); });
         if (n == -EINPROGRESS) return EAGAIN;
         return n == -EAGAIN ? EADDRNOTAVAIL : static_cast<int>(-n);
     }
@@ -239,7 +248,8 @@ result<tcp_listener> listen_tcp(std::string_view address, listen_options options
 
 result<tcp_listener> listen_tcp(const endpoint& address, listen_options options) {
     const int fd = detail::open_socket(address.family());
-    if (fd == -EAFNOSUPPORT && address.is_any_v6()) return listen_tcp(endpoint::any_v4(address.port()), options);
+    if (fd == -EAFNOSUPPORT && address.is_any_v6())
+        return listen_tcp(endpoint::any_v4(address.port()), options);
     if (fd < 0) return fail(std::error_code(-fd, std::generic_category()));
     detail::descriptor_handle socket(fd);
     auto done = set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -255,7 +265,8 @@ result<tcp_listener> listen_tcp(const endpoint& address, listen_options options)
 connect_operation connect_tcp(std::string_view address) {
     auto parsed = endpoint::parse(address);
     if (parsed) return connect_tcp(*parsed);
-    return connect_operation(std::in_place, detail::descriptor_handle(-1), std::nullopt, parsed.error());
+    return connect_operation(std::in_place, detail::descriptor_handle(-1), std::nullopt,
+                             parsed.error());
 }
 
 connect_operation connect_tcp(const endpoint& address) {
@@ -264,7 +275,8 @@ connect_operation connect_tcp(const endpoint& address) {
         return connect_operation(std::in_place, detail::descriptor_handle(-1), address,
                                  std::error_code(-fd, std::generic_category()));
     }
-    return connect_operation(std::in_place, detail::descriptor_handle(fd), address, std::error_code());
+    return connect_operation(std::in_place, detail::descriptor_handle(fd), address,
+                             std::error_code());
 }
 
 }  // namespace sluice::io

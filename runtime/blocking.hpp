@@ -23,16 +23,21 @@ public:
     void run() noexcept override {
         try {
             if constexpr (std::is_void_v<T>) {
-                std::apply([](F& f, Args&... a) { std::invoke(std::move(f), std::move(a)...); }, call_);
+                std::apply([](F& f, Args&... a) { std::invoke(std::move(f), std::move(a)...); },
+                           call_);
                 state_->result.set_value();
             } else {
-                state_->result.set_value(
-                    std::apply([](F& f, Args&... a) -> T { return std::invoke(std::move(f), std::move(a)...); }, call_));
+                state_->result.set_value(std::apply(
+                    [](F& f, Args&... a) -> T {
+                        return std::invoke(std::move(f), std::move(a)...);
+                    },
+                    call_));
             }
         } catch (...) {
             state_->result.set_error(std::current_exception());
         }
-        state_->disregard();  // one that lost a race may fail unseen; a joiner sees the exception all the same
+        state_->disregard();  // one that lost a race may fail unseen; a joiner sees the exception
+                              // all the same
         state_->complete();
     }
 
@@ -59,16 +64,17 @@ private:
 
 }  // namespace detail
 
-/// Operation: the result, or the exception, of fn(args...), which runs at once on a thread of a pool that grows with
-/// demand. Losing a race, or being cut, abandons the result, not the call: fn runs to its end and owns its arguments.
-/// A call costs two thread switches, tens of microseconds.
+/// Operation: the result, or the exception, of fn(args...), which runs at once on a thread of a
+/// pool that grows with demand. Losing a race, or being cut, abandons the result, not the call: fn
+/// runs to its end and owns its arguments. A call costs two thread switches, tens of microseconds.
 template <class F, class... Args>
 auto blocking(F&& fn, Args&&... args) {
     using result_type = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
     using call = detail::blocking_call<result_type, std::decay_t<F>, std::decay_t<Args>...>;
     auto state = detail::join_ref<result_type>::make();
     detail::scheduler& here = detail::scheduler_here("blocking()");
-    detail::submit_blocking(std::make_unique<call>(here, state, std::forward<F>(fn), std::forward<Args>(args)...));
+    detail::submit_blocking(
+        std::make_unique<call>(here, state, std::forward<F>(fn), std::forward<Args>(args)...));
     return detail::blocking_operation<result_type>(std::move(state));
 }
 

@@ -27,16 +27,19 @@ std::pair<context, CancelFunction> cancellable(const context& parent) {
     return {std::move(ctx), std::move(cancel)};
 }
 
-std::pair<context, cancel_function> expiring(const context& parent, std::int64_t at, failure cause) {
+std::pair<context, cancel_function> expiring(const context& parent, std::int64_t at,
+                                             failure cause) {
     if (deadline_of(parent) < at) return cancellable<cancel_function>(parent);
     detail::worker& here = detail::require_worker("a context with a deadline");
-    auto* const node = detail::make_pooled<detail::deadline_canceller>(referenced(parent), at, cause);
+    auto* const node =
+        detail::make_pooled<detail::deadline_canceller>(referenced(parent), at, cause);
     context ctx(node);
     const bool expired = at <= detail::now();
     // The timer comes first: it must be in place before the parent can end this context.
     if (!expired) node->start_timer(here.timers());
     node->attach();
-    if (expired) node->cancel(errc::deadline_exceeded, cause ? cause : failure(errc::deadline_exceeded));
+    if (expired)
+        node->cancel(errc::deadline_exceeded, cause ? cause : failure(errc::deadline_exceeded));
     cancel_function cancel(node);
     return {std::move(ctx), std::move(cancel)};
 }
@@ -84,20 +87,24 @@ std::pair<context, cancel_cause_function> with_cancel_cause(const context& paren
     return cancellable<cancel_cause_function>(parent);
 }
 
-std::pair<context, cancel_function> with_deadline(const context& parent, context::clock::time_point at) {
+std::pair<context, cancel_function> with_deadline(const context& parent,
+                                                  context::clock::time_point at) {
     return with_deadline_cause(parent, at, {});
 }
 
-std::pair<context, cancel_function> with_deadline_cause(const context& parent, context::clock::time_point at,
+std::pair<context, cancel_function> with_deadline_cause(const context& parent,
+                                                        context::clock::time_point at,
                                                         failure cause) {
     return expiring(parent, detail::to_nanoseconds(at), std::move(cause));
 }
 
-std::pair<context, cancel_function> with_timeout(const context& parent, std::chrono::nanoseconds after) {
+std::pair<context, cancel_function> with_timeout(const context& parent,
+                                                 std::chrono::nanoseconds after) {
     return with_timeout_cause(parent, after, {});
 }
 
-std::pair<context, cancel_function> with_timeout_cause(const context& parent, std::chrono::nanoseconds after,
+std::pair<context, cancel_function> with_timeout_cause(const context& parent,
+                                                       std::chrono::nanoseconds after,
                                                        failure cause) {
     return expiring(parent, nanoseconds_from_now(after), std::move(cause));
 }

@@ -1,10 +1,12 @@
 // Contexts: cancellation, deadlines and values that reach down a tree of calls.
 //
 //     auto [ctx, cancel] = with_timeout(parent, 5s);
-//     auto answer = co_await within(ctx, replies.recv());    // canceled, deadline_exceeded, or the reply
+//     auto answer = co_await within(ctx, replies.recv());    // canceled, deadline_exceeded, or the
+//     reply
 //
-// The rules are those of Go's context package. A context is a shared handle: copying it is cheap, and every member may be
-// called from any thread. Making one with a deadline, or an after_func, needs a calling task, for its timers.
+// The rules are those of Go's context package. A context is a shared handle: copying it is cheap,
+// and every member may be called from any thread. Making one with a deadline, or an after_func,
+// needs a calling task, for its timers.
 #pragma once
 
 #include <chrono>
@@ -21,7 +23,8 @@
 
 namespace sluice {
 
-/// The identity of a context value: two keys differ even when their types and names are the same. Usually a global:
+/// The identity of a context value: two keys differ even when their types and names are the same.
+/// Usually a global:
 ///     inline const context_key<std::string> user("user");
 template <class T>
 class context_key {
@@ -53,7 +56,8 @@ public:
         if (node_ != nullptr) node_->unref();
     }
 
-    /// Operation: waits until the context has ended; never ends by itself on background(). Must not outlive this handle.
+    /// Operation: waits until the context has ended; never ends by itself on background(). Must not
+    /// outlive this handle.
     auto done() const noexcept;
 
     /// Zero while the context lives; then errc::canceled or errc::deadline_exceeded, for ever.
@@ -65,7 +69,8 @@ public:
     /// When it will end at the latest; nothing if that is open.
     std::optional<clock::time_point> deadline() const noexcept;
 
-    /// The value that the nearest ancestor has under `key`; null if none has. It lives as long as this context.
+    /// The value that the nearest ancestor has under `key`; null if none has. It lives as long as
+    /// this context.
     template <class T>
     const T* value(const context_key<T>& key) const noexcept {
         return static_cast<const T*>(find(&key));
@@ -74,7 +79,9 @@ public:
     /// For the runtime: adopts a node.
     explicit context(detail::context_node* node) noexcept : node_(node) {}
     detail::context_node* node() const noexcept { return node_; }
-    detail::canceller* nearest() const noexcept { return node_ == nullptr ? nullptr : node_->nearest(); }
+    detail::canceller* nearest() const noexcept {
+        return node_ == nullptr ? nullptr : node_->nearest();
+    }
 
 private:
     const void* find(const void* key) const noexcept;
@@ -88,7 +95,8 @@ namespace detail {
 class cancel_handle {
 public:
     explicit cancel_handle(canceller* c) noexcept : canceller_(c) { canceller_->ref(); }
-    cancel_handle(cancel_handle&& other) noexcept : canceller_(std::exchange(other.canceller_, nullptr)) {}
+    cancel_handle(cancel_handle&& other) noexcept
+        : canceller_(std::exchange(other.canceller_, nullptr)) {}
     cancel_handle& operator=(cancel_handle&& other) noexcept {
         cancel_handle old(std::move(other));
         std::swap(canceller_, old.canceller_);
@@ -127,8 +135,9 @@ inline auto context::done() const noexcept {
     return detail::done_operation(nearest());
 }
 
-/// Ends a context with errc::canceled. Calling it again, or after the context has ended, does nothing; it does not wait
-/// for anyone. Letting it go out of scope calls it, so that a lost cancel cannot be written.
+/// Ends a context with errc::canceled. Calling it again, or after the context has ended, does
+/// nothing; it does not wait for anyone. Letting it go out of scope calls it, so that a lost cancel
+/// cannot be written.
 class [[nodiscard]] cancel_function : public detail::cancel_handle {
 public:
     using cancel_handle::cancel_handle;
@@ -156,14 +165,19 @@ inline context todo() noexcept {
 std::pair<context, cancel_function> with_cancel(const context& parent);
 std::pair<context, cancel_cause_function> with_cancel_cause(const context& parent);
 
-/// … or at a point in time, with errc::deadline_exceeded. If the parent ends earlier anyway this is with_cancel(parent).
-std::pair<context, cancel_function> with_deadline(const context& parent, context::clock::time_point at);
+/// … or at a point in time, with errc::deadline_exceeded. If the parent ends earlier anyway this is
+/// with_cancel(parent).
+std::pair<context, cancel_function> with_deadline(const context& parent,
+                                                  context::clock::time_point at);
 /// `cause` becomes the cause if the deadline passes; cancelling does not set it.
-std::pair<context, cancel_function> with_deadline_cause(const context& parent, context::clock::time_point at,
+std::pair<context, cancel_function> with_deadline_cause(const context& parent,
+                                                        context::clock::time_point at,
                                                         failure cause);
 /// Zero or less: a context that has expired already.
-std::pair<context, cancel_function> with_timeout(const context& parent, std::chrono::nanoseconds after);
-std::pair<context, cancel_function> with_timeout_cause(const context& parent, std::chrono::nanoseconds after,
+std::pair<context, cancel_function> with_timeout(const context& parent,
+                                                 std::chrono::nanoseconds after);
+std::pair<context, cancel_function> with_timeout_cause(const context& parent,
+                                                       std::chrono::nanoseconds after,
                                                        failure cause);
 
 /// The parent's values without its end and its deadline.
@@ -175,9 +189,13 @@ template <class T>
 class value_node final : public context_node {
 public:
     value_node(const context& parent, const void* key, T value)
-        : context_node(referenced(parent), parent.nearest(), deadline_of(parent)), key_(key), value_(std::move(value)) {}
+        : context_node(referenced(parent), parent.nearest(), deadline_of(parent)),
+          key_(key),
+          value_(std::move(value)) {}
 
-    const void* own_value(const void* key) const noexcept override { return key == key_ ? &value_ : nullptr; }
+    const void* own_value(const void* key) const noexcept override {
+        return key == key_ ? &value_ : nullptr;
+    }
 
 private:
     static context_node* referenced(const context& parent) noexcept {
@@ -190,14 +208,16 @@ private:
     ~value_node() override = default;
 
     const void* const key_;
-    T const value_;
+    const T value_;
 };
 
 }  // namespace detail
 
-/// The parent with a value under `key`. For data that belongs to a request, not for optional parameters.
+/// The parent with a value under `key`. For data that belongs to a request, not for optional
+/// parameters.
 template <class T>
-context with_value(const context& parent, const context_key<T>& key, std::type_identity_t<T> value) {
+context with_value(const context& parent, const context_key<T>& key,
+                   std::type_identity_t<T> value) {
     return context(detail::make_pooled<detail::value_node<T>>(parent, &key, std::move(value)));
 }
 
@@ -205,7 +225,8 @@ context with_value(const context& parent, const context_key<T>& key, std::type_i
 class stop_function {
 public:
     explicit stop_function(detail::after_registration* r) noexcept : registration_(r) {}
-    stop_function(stop_function&& other) noexcept : registration_(std::exchange(other.registration_, nullptr)) {}
+    stop_function(stop_function&& other) noexcept
+        : registration_(std::exchange(other.registration_, nullptr)) {}
     stop_function& operator=(stop_function&& other) noexcept {
         stop_function old(std::move(other));
         std::swap(registration_, old.registration_);
@@ -215,7 +236,8 @@ public:
         if (registration_ != nullptr) registration_->unref();
     }
 
-    /// True: fn has not started and will not. False: it has started, or was stopped before. Never waits.
+    /// True: fn has not started and will not. False: it has started, or was stopped before. Never
+    /// waits.
     bool operator()() const noexcept { return registration_->stop(); }
 
 private:
@@ -226,8 +248,9 @@ namespace detail {
 stop_function register_after(canceller* of, scheduler& here, task<> body);
 }
 
-/// Runs fn(args...), a plain or a coroutine function, in a task of its own when ctx has ended; at once if it has
-/// already. Registrations are independent of each other. Letting the stop function go leaves the registration in place.
+/// Runs fn(args...), a plain or a coroutine function, in a task of its own when ctx has ended; at
+/// once if it has already. Registrations are independent of each other. Letting the stop function
+/// go leaves the registration in place.
 template <class F, class... Args>
 stop_function after_func(const context& ctx, F&& fn, Args&&... args) {
     detail::scheduler& here = detail::scheduler_here("after_func()");

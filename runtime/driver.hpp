@@ -1,5 +1,5 @@
-// What a worker sleeps in. The runtime parks through this interface and knows nothing of the kernel's; io/ implements
-// it (io_uring, epoll) and defines make_driver().
+// What a worker sleeps in. The runtime parks through this interface and knows nothing of the
+// kernel's; io/ implements it (io_uring, epoll) and defines make_driver().
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ enum class driver_kind : std::uint8_t {
 
 namespace detail {
 
-/// One per worker. wake() may be called by any thread, poll() by any worker of the runtime, the rest by its worker only.
+/// One per worker. wake() may be called by any thread, poll() by any worker of the runtime, the
+/// rest by its worker only.
 class driver {
 public:
     static constexpr std::int64_t no_deadline = INT64_MAX;
@@ -27,20 +28,23 @@ public:
     driver& operator=(const driver&) = delete;
     virtual ~driver() = default;
 
-    /// The calling thread is the worker's from now on. Called once, before anything else but wake().
+    /// The calling thread is the worker's from now on. Called once, before anything else but
+    /// wake().
     virtual void begin() noexcept = 0;
 
-    /// The worker has been in one task for long: makes sure that other workers' poll() finds its I/O. The monitor's
-    /// thread.
+    /// The worker has been in one task for long: makes sure that other workers' poll() finds its
+    /// I/O. The monitor's thread.
     virtual void nudge() noexcept = 0;
 
-    /// Readies the tasks whose I/O is there, on the calling worker. Does not wait. True: something was readied.
+    /// Readies the tasks whose I/O is there, on the calling worker. Does not wait. True: something
+    /// was readied.
     virtual bool poll() noexcept = 0;
 
     /// Hands collected requests to the kernel. Cheap when there are none.
     virtual void submit() noexcept = 0;
 
-    /// Sleeps until I/O is there, wake() is called, or now() reaches `deadline`; then does what poll() does.
+    /// Sleeps until I/O is there, wake() is called, or now() reaches `deadline`; then does what
+    /// poll() does.
     virtual void park(std::int64_t deadline) noexcept = 0;
 
     /// Ends the present or else the next park().

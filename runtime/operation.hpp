@@ -1,17 +1,19 @@
 // Operations: everything that can wait.
 //
-// An operation is a move-only, single-shot rvalue that borrows its handle (the channel, the mutex, the socket must
-// outlive it). It can be awaited (co_await op), raced (select) and bounded (within). It consists of leaves, one for each
-// source it may wait for, and take(i), which gives the result when leaf i has won. PROTOCOL in docs/internals.md.
+// An operation is a move-only, single-shot rvalue that borrows its handle (the channel, the mutex,
+// the socket must outlive it). It can be awaited (co_await op), raced (select) and bounded
+// (within). It consists of leaves, one for each source it may wait for, and take(i), which gives
+// the result when leaf i has won. PROTOCOL in docs/internals.md.
 //
 // What an operation type provides
 //   result_type
 //   leaf_count                    how many leaves it has
-//   bind(leaf_sink&)              adds them, once the operation has come to its final place in memory
-//   order(poll_order&, base)      in which they are polled; they count from `base`
-//   take(i) -> result_type        the result, after leaf i of this operation has won; may throw
-//   finish(i) -> bool             optional, noexcept: completes what leaf i only promised; false: wait again
-// and derives from sole_operation (one leaf, no finish) or multi_operation, which make it awaitable.
+//   bind(leaf_sink&)              adds them, once the operation has come to its final place in
+//   memory order(poll_order&, base)      in which they are polled; they count from `base` take(i)
+//   -> result_type        the result, after leaf i of this operation has won; may throw finish(i)
+//   -> bool             optional, noexcept: completes what leaf i only promised; false: wait again
+// and derives from sole_operation (one leaf, no finish) or multi_operation, which make it
+// awaitable.
 #pragma once
 
 #include <array>
@@ -96,7 +98,8 @@ sole_start begin_sole(Leaf& l) noexcept {
 /// Prepares a leaf for a sole wait of the calling task.
 void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept;
 
-/// Base of operations with one leaf, which Op gives as the_leaf(). No state word is needed: unlinking claims.
+/// Base of operations with one leaf, which Op gives as the_leaf(). No state word is needed:
+/// unlinking claims.
 template <class Op>
 class sole_operation : public operation_base {
 public:
@@ -168,8 +171,8 @@ public:
         leaf_sink sink(leaves_.data());
         self().bind(sink);
         frame.promise().waits_for(wait_);
-        if (wait_.start(runnable::from_frame(frame), leaves_.data(), static_cast<std::uint32_t>(Leaves),
-                        Op::has_default(), behaviour)) {
+        if (wait_.start(runnable::from_frame(frame), leaves_.data(),
+                        static_cast<std::uint32_t>(Leaves), Op::has_default(), behaviour)) {
             return true;
         }
         if (spend_budget()) return false;

@@ -12,16 +12,20 @@ public:
 
     std::string message(int code) const override {
         switch (static_cast<errc>(code)) {
-            case errc::canceled: return "canceled";
-            case errc::deadline_exceeded: return "deadline exceeded";
+            case errc::canceled:
+                return "canceled";
+            case errc::deadline_exceeded:
+                return "deadline exceeded";
         }
         return "unknown error";
     }
 
     std::error_condition default_error_condition(int code) const noexcept override {
         switch (static_cast<errc>(code)) {
-            case errc::canceled: return std::errc::operation_canceled;
-            case errc::deadline_exceeded: return std::errc::timed_out;
+            case errc::canceled:
+                return std::errc::operation_canceled;
+            case errc::deadline_exceeded:
+                return std::errc::timed_out;
         }
         return {code, *this};
     }

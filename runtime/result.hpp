@@ -26,7 +26,8 @@ struct std::is_error_code_enum<sluice::errc> : std::true_type {};
 
 namespace sluice {
 
-/// A value or an error. value() throws std::system_error with the code when there is none; *r does not check.
+/// A value or an error. value() throws std::system_error with the code when there is none; *r does
+/// not check.
 template <class T = void>
 class [[nodiscard]] result : public tl::expected<T, std::error_code> {
     using base = tl::expected<T, std::error_code>;

@@ -16,7 +16,8 @@
 
 namespace sluice {
 
-/// Thrown by run() when tasks are left and nothing can ever run again. what() lists where each is parked.
+/// Thrown by run() when tasks are left and nothing can ever run again. what() lists where each is
+/// parked.
 class deadlock : public std::runtime_error {
 public:
     explicit deadlock(std::vector<task_info> tasks);
@@ -58,19 +59,22 @@ task<> run_main(main_outcome<T>* outcome, F fn, Args... args) {
 
 }  // namespace detail
 
-/// Starts a runtime of which the calling thread is a worker, runs the coroutine fn(args...) as its main task, waits
-/// until all detached tasks have ended too, and gives the main task's result (0 for task<>). An exception of the main
-/// task is thrown here at once; tasks that are left then are destroyed. Throws sluice::deadlock when all tasks wait for
-/// something that can no longer happen; threads of the program's own that may still wake a task are not seen, so such
-/// programs use class runtime.
+/// Starts a runtime of which the calling thread is a worker, runs the coroutine fn(args...) as its
+/// main task, waits until all detached tasks have ended too, and gives the main task's result (0
+/// for task<>). An exception of the main task is thrown here at once; tasks that are left then are
+/// destroyed. Throws sluice::deadlock when all tasks wait for something that can no longer happen;
+/// threads of the program's own that may still wake a task are not seen, so such programs use class
+/// runtime.
 template <class F, class... Args>
 auto run(options o, F&& fn, Args&&... args) {
     using task_type = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
-    static_assert(detail::is_task<task_type>, "run() takes a coroutine function that returns sluice::task");
+    static_assert(detail::is_task<task_type>,
+                  "run() takes a coroutine function that returns sluice::task");
     using result_type = typename detail::awaited<task_type>::type;
     detail::main_outcome<result_type> outcome;
-    detail::run_until_quiescent(o, detail::run_main<result_type, std::decay_t<F>, std::decay_t<Args>...>(
-                                       &outcome, std::forward<F>(fn), std::forward<Args>(args)...));
+    detail::run_until_quiescent(
+        o, detail::run_main<result_type, std::decay_t<F>, std::decay_t<Args>...>(
+               &outcome, std::forward<F>(fn), std::forward<Args>(args)...));
     if constexpr (std::is_void_v<result_type>) {
         outcome.result.take();
         return 0;

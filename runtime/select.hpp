@@ -3,8 +3,10 @@
 //     auto got = co_await select(replies.recv(), ctx.done(), sleep_for(1s));
 //     if (auto* reply = std::get_if<0>(&got)) …
 //
-// Exactly one case commits; the others have no effect and leave nothing behind. Among cases that are ready at once the
-// choice is uniform. Every operand is evaluated once, losers included (in which order, C++ leaves open). A select enlists without allocating (the run-time form allocates once).
+// Exactly one case commits; the others have no effect and leave nothing behind. Among cases that
+// are ready at once the choice is uniform. Every operand is evaluated once, losers included (in
+// which order, C++ leaves open). A select enlists without allocating (the run-time form allocates
+// once).
 #pragma once
 
 #include <array>
@@ -38,7 +40,8 @@ struct select_result<true, Ops...> {
     using type = std::variant<regular<typename Ops::result_type>..., std::monostate>;
 };
 
-/// An operation that may have taken effect in part when it loses, so that it can be bounded but not raced.
+/// An operation that may have taken effect in part when it loses, so that it can be bounded but not
+/// raced.
 template <class Op>
 concept bounded_only = requires { requires !Op::raceable; };
 
@@ -79,9 +82,11 @@ public:
 private:
     // The leaves of case k, which come after those of the cases before it.
     template <std::size_t... K>
-    void order_case(std::uint32_t k, poll_order& o, std::uint32_t base, std::index_sequence<K...>) noexcept {
+    void order_case(std::uint32_t k, poll_order& o, std::uint32_t base,
+                    std::index_sequence<K...>) noexcept {
         std::uint32_t first = base;
-        ((K == k ? std::get<K>(ops_).order(o, first) : void(), first += static_cast<std::uint32_t>(Ops::leaf_count)),
+        ((K == k ? std::get<K>(ops_).order(o, first) : void(),
+          first += static_cast<std::uint32_t>(Ops::leaf_count)),
          ...);
     }
 
@@ -116,35 +121,41 @@ private:
 
 }  // namespace detail
 
-/// Operation: waits until one of the operations completes; gives a variant with its result at its position (void becomes
-/// std::monostate). An exception of the winner (a send on a closed channel) is thrown. A select may itself be a case.
+/// Operation: waits until one of the operations completes; gives a variant with its result at its
+/// position (void becomes std::monostate). An exception of the winner (a send on a closed channel)
+/// is thrown. A select may itself be a case.
 template <operation... Ops>
     requires(sizeof...(Ops) > 0 && (!std::is_lvalue_reference_v<Ops> && ...))
 auto select(Ops&&... ops) {
-    static_assert((!detail::never_waits<Ops> && ...), "select(…, otherwise) never waits: it cannot be a case");
+    static_assert((!detail::never_waits<Ops> && ...),
+                  "select(…, otherwise) never waits: it cannot be a case");
     static_assert((!detail::bounded_only<Ops> && ...),
-                  "write_all and read_exactly may stop half-way when they lose: bound them with within(), or race "
+                  "write_all and read_exactly may stop half-way when they lose: bound them with "
+                  "within(), or race "
                   "write() and read()");
     return detail::select_operation<false, Ops...>(std::move(ops)...);
 }
-
 
 namespace detail {
 
 template <class Tuple, std::size_t... I>
 auto select_or_default(Tuple&& args, std::index_sequence<I...>) {
-    return select_operation<true, std::remove_reference_t<std::tuple_element_t<I, std::remove_reference_t<Tuple>>>...>(
+    return select_operation<
+        true, std::remove_reference_t<std::tuple_element_t<I, std::remove_reference_t<Tuple>>>...>(
         std::move(std::get<I>(args))...);
 }
 
 template <class... Args>
 concept ends_with_otherwise =
     sizeof...(Args) > 1 &&
-    std::is_same_v<std::remove_cvref_t<std::tuple_element_t<sizeof...(Args) - 1, std::tuple<Args...>>>, otherwise_t>;
+    std::is_same_v<
+        std::remove_cvref_t<std::tuple_element_t<sizeof...(Args) - 1, std::tuple<Args...>>>,
+        otherwise_t>;
 
 }  // namespace detail
 
-/// Operation: select(ops…, otherwise) takes the last alternative (std::monostate) when no case is ready; never waits.
+/// Operation: select(ops…, otherwise) takes the last alternative (std::monostate) when no case is
+/// ready; never waits.
 template <class... Args>
     requires detail::ends_with_otherwise<Args...>
 auto select(Args&&... args) {

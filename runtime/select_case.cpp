@@ -19,14 +19,14 @@ bool dynamic_select_base::begin(detail::runnable* frame) noexcept {
     for (select_case& c : cases_) c.body_->bind(sink);
     static constexpr detail::multi_wait::behaviour behaviour{&dynamic_select_base::order,
                                                              &dynamic_select_base::finish_winner};
-    return wait_.start(frame, leaves_.data(), static_cast<std::uint32_t>(places_.size()), has_default_, behaviour);
+    return wait_.start(frame, leaves_.data(), static_cast<std::uint32_t>(places_.size()),
+                       has_default_, behaviour);
 }
 
 void dynamic_select_base::order(detail::multi_wait& wait, detail::poll_order& o) noexcept {
     dynamic_select_base& self = enclosing(wait);
-    o.shuffled(self.shuffle_room_.data(), static_cast<std::uint32_t>(self.cases_.size()), [&](std::uint32_t c) {
-        self.cases_[c].body_->order(o, self.first_leaf_[c]);
-    });
+    o.shuffled(self.shuffle_room_.data(), static_cast<std::uint32_t>(self.cases_.size()),
+               [&](std::uint32_t c) { self.cases_[c].body_->order(o, self.first_leaf_[c]); });
 }
 
 bool dynamic_select_base::finish_winner(detail::multi_wait& wait) noexcept {

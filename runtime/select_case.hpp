@@ -17,10 +17,12 @@
 
 namespace sluice {
 
-/// One case: an operation, and where its result goes if it wins. Used up by one select, whichever case wins.
+/// One case: an operation, and where its result goes if it wins. Used up by one select, whichever
+/// case wins.
 class select_case {
 public:
-    /// `into` must outlive the select; it is assigned before the select returns, and only if this case wins.
+    /// `into` must outlive the select; it is assigned before the select returns, and only if this
+    /// case wins.
     template <operation Op>
         requires(!std::is_lvalue_reference_v<Op> && !std::is_void_v<typename Op::result_type>)
     select_case(Op&& op, typename Op::result_type& into)
@@ -46,13 +48,16 @@ private:
     template <class Op>
     struct model final : concept_base {
         using result = typename Op::result_type;
-        static_assert(!detail::never_waits<Op>, "select(…, otherwise) never waits: it cannot be a case");
+        static_assert(!detail::never_waits<Op>,
+                      "select(…, otherwise) never waits: it cannot be a case");
         static_assert(!detail::bounded_only<Op>, "this operation may stop half-way when it loses");
 
         model(Op&& o, detail::regular<result>* where) noexcept : op(std::move(o)), into(where) {}
         std::size_t leaf_count() const noexcept override { return Op::leaf_count; }
         void bind(detail::leaf_sink& sink) noexcept override { op.bind(sink); }
-        void order(detail::poll_order& o, std::uint32_t base) noexcept override { op.order(o, base); }
+        void order(detail::poll_order& o, std::uint32_t base) noexcept override {
+            op.order(o, base);
+        }
         bool finish(std::size_t i) noexcept override { return detail::finish(op, i); }
         void take(std::size_t i) override {
             if constexpr (std::is_void_v<result>) {
@@ -131,14 +136,15 @@ public:
 
 class [[nodiscard]] dynamic_select_or_default final : public dynamic_select_base {
 public:
-    explicit dynamic_select_or_default(std::span<select_case> cases) : dynamic_select_base(cases, true) {}
+    explicit dynamic_select_or_default(std::span<select_case> cases)
+        : dynamic_select_base(cases, true) {}
     std::optional<std::size_t> await_resume() { return take_winner(); }
 };
 
 }  // namespace detail
 
-/// co_await gives the index of the case that won. With no cases it waits for ever. At most 2^31 cases. To bound it, make
-/// the context's done() or a sleep a case of it.
+/// co_await gives the index of the case that won. With no cases it waits for ever. At most 2^31
+/// cases. To bound it, make the context's done() or a sleep a case of it.
 inline auto select(std::span<select_case> cases) {
     return detail::dynamic_select(cases);
 }

@@ -1,5 +1,6 @@
-// A signal handler may do next to nothing, so it notes the signal and posts a semaphore; a thread of the process, started
-// with the first registration, wakes and cancels the contexts. It stays, asleep, until the process ends.
+// A signal handler may do next to nothing, so it notes the signal and posts a semaphore; a thread
+// of the process, started with the first registration, wakes and cancels the contexts. It stays,
+// asleep, until the process ends.
 #include <sluice/runtime/signals.hpp>
 
 #include <cerrno>
@@ -24,7 +25,8 @@ public:
     std::string message(int number) const override {
         const char* const abbreviation = ::sigabbrev_np(number);
         const char* const description = ::sigdescr_np(number);
-        std::string text = abbreviation == nullptr ? "signal " + std::to_string(number) : "SIG" + std::string(abbreviation);
+        std::string text = abbreviation == nullptr ? "signal " + std::to_string(number)
+                                                   : "SIG" + std::string(abbreviation);
         if (description != nullptr) text += " (" + std::string(description) + ")";
         return text;
     }
@@ -46,11 +48,13 @@ public:
 
     const context& ctx() const noexcept { return cancellable_.first; }
     bool wants(int signal) const noexcept;
-    void end(int signal) const noexcept { cancellable_.second(std::error_code(signal, signal_category())); }
+    void end(int signal) const noexcept {
+        cancellable_.second(std::error_code(signal, signal_category()));
+    }
     const std::vector<int>& signals() const noexcept { return signals_; }
 
 private:
-    std::vector<int> const signals_;
+    const std::vector<int> signals_;
     std::pair<context, cancel_cause_function> cancellable_;
     std::uint32_t runtime_id_;
 };
@@ -98,7 +102,7 @@ private:
     int catch_signal(int s) {
         if (s <= 0 || s >= most_signals) return EINVAL;
         if (users_[s]++ != 0) return 0;
-        struct sigaction action {};
+        struct sigaction action{};
         action.sa_handler = &handle;
         action.sa_flags = SA_RESTART;
         ::sigfillset(&action.sa_mask);
@@ -126,8 +130,8 @@ private:
     }
 
     std::mutex mutex_;
-    std::vector<registration*> all_;             // under mutex_
-    int users_[most_signals] = {};               // under mutex_
+    std::vector<registration*> all_;              // under mutex_
+    int users_[most_signals] = {};                // under mutex_
     struct sigaction former_[most_signals] = {};  // under mutex_
 };
 
@@ -138,12 +142,15 @@ hub& the_hub() {
 
 }  // namespace
 
-signal_stop_function::registration::registration(const context& parent, std::initializer_list<int> signals)
+signal_stop_function::registration::registration(const context& parent,
+                                                 std::initializer_list<int> signals)
     : signals_(signals),
       cancellable_(with_cancel_cause(parent)),
       runtime_id_(detail::require_worker("notify_context()").owner().id()) {
     the_hub().add(*this);
-    detail::require_worker("notify_context()").owner().hold_outside();  // a signal may end any wait: no deadlock
+    detail::require_worker("notify_context()")
+        .owner()
+        .hold_outside();  // a signal may end any wait: no deadlock
 }
 
 signal_stop_function::registration::~registration() {
@@ -161,7 +168,8 @@ bool signal_stop_function::registration::wants(int signal) const noexcept {
     return false;
 }
 
-signal_stop_function::signal_stop_function(std::unique_ptr<registration> r) noexcept : registration_(std::move(r)) {}
+signal_stop_function::signal_stop_function(std::unique_ptr<registration> r) noexcept
+    : registration_(std::move(r)) {}
 signal_stop_function::signal_stop_function(signal_stop_function&&) noexcept = default;
 signal_stop_function& signal_stop_function::operator=(signal_stop_function&&) noexcept = default;
 signal_stop_function::~signal_stop_function() = default;
@@ -174,7 +182,8 @@ std::pair<context, signal_stop_function> notify_context(std::initializer_list<in
     return notify_context(background(), signals);
 }
 
-std::pair<context, signal_stop_function> notify_context(const context& parent, std::initializer_list<int> signals) {
+std::pair<context, signal_stop_function> notify_context(const context& parent,
+                                                        std::initializer_list<int> signals) {
     auto r = std::make_unique<registration>(parent, signals);
     context ctx = r->ctx();
     return {std::move(ctx), signal_stop_function(std::move(r))};

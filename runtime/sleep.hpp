@@ -25,7 +25,9 @@ std::int64_t deadline_after(std::chrono::duration<Rep, Period> d) noexcept {
 
 class timer_leaf final : public leaf, private timer_node {
 public:
-    explicit timer_leaf(std::int64_t until) noexcept : timer_node(&timer_leaf::fire) { when = until; }
+    explicit timer_leaf(std::int64_t until) noexcept : timer_node(&timer_leaf::fire) {
+        when = until;
+    }
     timer_leaf(timer_leaf&& other) noexcept : timer_leaf(other.when) {}
 
     spin_lock* gate() noexcept override;
@@ -67,8 +69,9 @@ struct [[nodiscard]] yield_awaiter {
 
 }  // namespace detail
 
-/// Operation: waits for that long, counted from this call; not at all for zero or less. Timers are precise to some tens
-/// of microseconds on an idle worker. A sleep that loses a race or is cut has no effect.
+/// Operation: waits for that long, counted from this call; not at all for zero or less. Timers are
+/// precise to some tens of microseconds on an idle worker. A sleep that loses a race or is cut has
+/// no effect.
 template <class Rep, class Period>
 auto sleep_for(std::chrono::duration<Rep, Period> d) noexcept {
     return detail::sleep_operation(detail::deadline_after(d));

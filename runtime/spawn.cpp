@@ -45,21 +45,23 @@ scheduler& scheduler_here(const char* what) {
 
 void die_of_detached_exception(const promise_base& promise) noexcept {
     const std::exception_ptr e = std::current_exception();
-    std::fprintf(stderr, "sluice: an exception left the detached task %s (%s:%u): %s\n", promise.origin.function_name(),
-                 promise.origin.file_name(), static_cast<unsigned>(promise.origin.line()), message_of(e).c_str());
+    std::fprintf(stderr, "sluice: an exception left the detached task %s (%s:%u): %s\n",
+                 promise.origin.function_name(), promise.origin.file_name(),
+                 static_cast<unsigned>(promise.origin.line()), message_of(e).c_str());
     std::terminate();
 }
 
 void die_of_unjoined_exception(const std::exception_ptr& e, std::source_location origin) noexcept {
-    std::fprintf(stderr, "sluice: an exception left the spawned task %s (%s:%u), which nobody joined: %s\n",
+    std::fprintf(stderr,
+                 "sluice: an exception left the spawned task %s (%s:%u), which nobody joined: %s\n",
                  origin.function_name(), origin.file_name(), static_cast<unsigned>(origin.line()),
                  message_of(e).c_str());
     std::terminate();
 }
 
 std::exception_ptr cut_exception() noexcept {
-    return std::make_exception_ptr(
-        std::system_error(make_error_code(errc::canceled), "the runtime shut down before the task ended"));
+    return std::make_exception_ptr(std::system_error(
+        make_error_code(errc::canceled), "the runtime shut down before the task ended"));
 }
 
 void join_core::complete() noexcept {
@@ -76,7 +78,8 @@ void join_core::complete() noexcept {
 void join_core::wait_from_outside() const {
     if (done()) return;
     if (current_worker() != nullptr) {
-        throw std::logic_error("sluice: join_handle::get() would block a worker; use co_await handle.join()");
+        throw std::logic_error(
+            "sluice: join_handle::get() would block a worker; use co_await handle.join()");
     }
     while (!done()) done_.wait(0, acquire);
 }

@@ -14,7 +14,8 @@ namespace sluice {
 
 namespace detail {
 
-/// Whether the frame of the coroutine that F starts owns all it needs: F has no state, and every parameter is a value.
+/// Whether the frame of the coroutine that F starts owns all it needs: F has no state, and every
+/// parameter is a value.
 template <class F>
 inline constexpr bool owns_its_arguments = [] {
     if constexpr (std::is_class_v<F>) {
@@ -28,12 +29,14 @@ inline constexpr bool owns_its_arguments = [] {
     }
 }();
 template <class R, class... Parameters>
-inline constexpr bool owns_its_arguments<R (*)(Parameters...)> = (!std::is_reference_v<Parameters> && ...);
+inline constexpr bool owns_its_arguments<R (*)(Parameters...)> =
+    (!std::is_reference_v<Parameters> && ...);
 template <class R, class F, class... Parameters>
 inline constexpr bool owns_its_arguments<R (F::*)(Parameters...) const> =
     std::is_empty_v<F> && (!std::is_reference_v<Parameters> && ...);
 
-/// A coroutine that owns fn and args for as long as fn's own task runs. Plain functions may be started likewise.
+/// A coroutine that owns fn and args for as long as fn's own task runs. Plain functions may be
+/// started likewise.
 template <class F, class... Args>
 task<> call_owned(F fn, Args... args) {
     if constexpr (is_task<std::invoke_result_t<F, Args...>>) {
@@ -46,18 +49,22 @@ task<> call_owned(F fn, Args... args) {
     }
 }
 
-/// The task to run for fn(args...), detached: without a frame around it where its own frame owns everything.
+/// The task to run for fn(args...), detached: without a frame around it where its own frame owns
+/// everything.
 template <class F, class... Args>
 task<> detached_task(F&& fn, Args&&... args) {
     if constexpr (owns_its_arguments<std::decay_t<F>> &&
-                  std::is_same_v<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>, task<>>) {
+                  std::is_same_v<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>,
+                                 task<>>) {
         return std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);
     } else {
-        return call_owned<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(fn), std::forward<Args>(args)...);
+        return call_owned<std::decay_t<F>, std::decay_t<Args>...>(std::forward<F>(fn),
+                                                                  std::forward<Args>(args)...);
     }
 }
 
-/// Starts a detached task in that runtime. False: it has been shut down, and the task was destroyed unstarted.
+/// Starts a detached task in that runtime. False: it has been shut down, and the task was destroyed
+/// unstarted.
 bool start_detached(scheduler& in, task<> t) noexcept;
 
 /// The scheduler of the calling task; throws std::logic_error elsewhere.
@@ -91,18 +98,21 @@ task<> run_joined(join_completion<T> state, F fn, Args... args) {
 
 }  // namespace detail
 
-/// The result of a spawned task. Move-only. Letting it go without a join detaches the task; an exception that nobody
-/// can receive any more then ends the process, as one that leaves a go() task does.
+/// The result of a spawned task. Move-only. Letting it go without a join detaches the task; an
+/// exception that nobody can receive any more then ends the process, as one that leaves a go() task
+/// does.
 template <class T = void>
 class [[nodiscard]] join_handle {
 public:
     explicit join_handle(detail::join_ref<T> state) noexcept : state_(std::move(state)) {}
 
-    /// Operation: waits for the task's end; gives its result or throws its exception. Cancelling the wait leaves the
-    /// task running. The result is moved out: join once. Must not outlive this handle.
+    /// Operation: waits for the task's end; gives its result or throws its exception. Cancelling
+    /// the wait leaves the task running. The result is moved out: join once. Must not outlive this
+    /// handle.
     auto join() { return detail::join_operation<T>(*state_); }
 
-    /// The same from a thread that runs no tasks: blocks it. Throws std::logic_error on a worker, which it would block.
+    /// The same from a thread that runs no tasks: blocks it. Throws std::logic_error on a worker,
+    /// which it would block.
     T get() {
         state_->wait_from_outside();
         return state_->take();
@@ -114,13 +124,15 @@ private:
     detail::join_ref<T> state_;
 };
 
-/// Starts fn(args...) as a detached task of the calling task's runtime. fn and args are moved (or copied) into the task,
-/// as with std::thread: pass std::ref for what outlives it. An exception that leaves it ends the process.
-/// Throws std::logic_error on a thread that runs no tasks (there, use runtime::go).
+/// Starts fn(args...) as a detached task of the calling task's runtime. fn and args are moved (or
+/// copied) into the task, as with std::thread: pass std::ref for what outlives it. An exception
+/// that leaves it ends the process. Throws std::logic_error on a thread that runs no tasks (there,
+/// use runtime::go).
 template <class F, class... Args>
 void go(F&& fn, Args&&... args) {
     detail::scheduler& here = detail::scheduler_here("go()");
-    detail::start_detached(here, detail::detached_task(std::forward<F>(fn), std::forward<Args>(args)...));
+    detail::start_detached(here,
+                           detail::detached_task(std::forward<F>(fn), std::forward<Args>(args)...));
 }
 
 namespace detail {
@@ -130,7 +142,8 @@ auto spawn_in(scheduler& in, F&& fn, Args&&... args) {
     using result_type = awaited_result<F, Args...>;
     auto state = join_ref<result_type>::make();
     start_detached(in, run_joined<result_type, std::decay_t<F>, std::decay_t<Args>...>(
-                           join_completion<result_type>(state), std::forward<F>(fn), std::forward<Args>(args)...));
+                           join_completion<result_type>(state), std::forward<F>(fn),
+                           std::forward<Args>(args)...));
     return join_handle<result_type>(std::move(state));
 }
 
@@ -139,7 +152,8 @@ auto spawn_in(scheduler& in, F&& fn, Args&&... args) {
 /// Starts fn(args...) like go(), and gives a handle to wait for its result or its exception.
 template <class F, class... Args>
 auto spawn(F&& fn, Args&&... args) {
-    return detail::spawn_in(detail::scheduler_here("spawn()"), std::forward<F>(fn), std::forward<Args>(args)...);
+    return detail::spawn_in(detail::scheduler_here("spawn()"), std::forward<F>(fn),
+                            std::forward<Args>(args)...);
 }
 
 /// The tasks alive in the calling task's runtime; a snapshot while others start and end.

@@ -8,7 +8,8 @@
 
 namespace sluice {
 
-/// A snapshot of counters; each is exact when it is read, their sum only while the runtime is still.
+/// A snapshot of counters; each is exact when it is read, their sum only while the runtime is
+/// still.
 struct runtime_stats {
     unsigned workers = 0;
     std::string driver;         // "io_uring" or "epoll"
@@ -23,9 +24,10 @@ struct runtime_stats {
 
 /// A live task, for reports.
 struct task_info {
-    std::source_location origin;              // its coroutine function
-    std::vector<std::source_location> stack;  // the co_await it stands at, outermost coroutine first
-    std::string waits_for;                    // "recv on channel 0x…", "ready to run", …
+    std::source_location origin;  // its coroutine function
+    std::vector<std::source_location>
+        stack;              // the co_await it stands at, outermost coroutine first
+    std::string waits_for;  // "recv on channel 0x…", "ready to run", …
 
     std::string describe() const;  // one line
 };

@@ -41,9 +41,11 @@ struct task_promise_base : promise_base {
     }
 
     template <awaitable A>
-    A&& await_transform(A&& a, std::source_location here = std::source_location::current()) noexcept {
-        static_assert(!std::is_lvalue_reference_v<A>,
-                      "an operation or a task is awaited once, as an rvalue: co_await std::move(it)");
+    A&& await_transform(A&& a,
+                        std::source_location here = std::source_location::current()) noexcept {
+        static_assert(
+            !std::is_lvalue_reference_v<A>,
+            "an operation or a task is awaited once, as an rvalue: co_await std::move(it)");
         where = here;
         return static_cast<A&&>(a);
     }
@@ -72,10 +74,11 @@ struct task_promise<void> : task_promise_base<void> {
 
 }  // namespace detail
 
-/// A coroutine that starts when it is awaited, on the awaiting task, and gives its result or its exception there.
-/// Move-only; awaited once, as an rvalue. Destroying one that never started frees its arguments and runs nothing.
-/// A call costs a frame from a free list and no atomic operation. Parameters taken by reference must outlive the await;
-/// a lambda with captures must outlive the coroutine it started (docs/coroutine-traps.md).
+/// A coroutine that starts when it is awaited, on the awaiting task, and gives its result or its
+/// exception there. Move-only; awaited once, as an rvalue. Destroying one that never started frees
+/// its arguments and runs nothing. A call costs a frame from a free list and no atomic operation.
+/// Parameters taken by reference must outlive the await; a lambda with captures must outlive the
+/// coroutine it started (docs/coroutine-traps.md).
 template <class T>
 class [[nodiscard]] task {
 public:
@@ -111,7 +114,9 @@ public:
     std::source_location origin() const noexcept { return frame_.promise().origin; }
 
     /// For the runtime: the frame, whose owner the caller becomes.
-    std::coroutine_handle<promise_type> release() noexcept { return std::exchange(frame_, nullptr); }
+    std::coroutine_handle<promise_type> release() noexcept {
+        return std::exchange(frame_, nullptr);
+    }
 
 private:
     friend detail::task_promise_base<T>;
@@ -125,7 +130,8 @@ namespace detail {
 template <class T>
 task<T> task_promise_base<T>::get_return_object(std::source_location here) noexcept {
     origin = where = here;
-    return task<T>(std::coroutine_handle<task_promise<T>>::from_promise(static_cast<task_promise<T>&>(*this)));
+    return task<T>(
+        std::coroutine_handle<task_promise<T>>::from_promise(static_cast<task_promise<T>&>(*this)));
 }
 
 template <class T>
@@ -143,7 +149,8 @@ struct awaited<task<T>> {
     using type = T;
 };
 template <class F, class... Args>
-using awaited_result = typename awaited<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>::type;
+using awaited_result =
+    typename awaited<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>::type;
 
 }  // namespace detail
 }  // namespace sluice

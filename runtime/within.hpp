@@ -26,7 +26,8 @@ flattened<typename Op::result_type> take_result(Op& op, std::size_t i) {
 }
 
 template <operation Op>
-class [[nodiscard]] within_context : public multi_operation<within_context<Op>, 1 + Op::leaf_count> {
+class [[nodiscard]] within_context
+    : public multi_operation<within_context<Op>, 1 + Op::leaf_count> {
 public:
     using result_type = flattened<typename Op::result_type>;
 
@@ -83,21 +84,24 @@ private:
 
 }  // namespace detail
 
-/// Operation: `op`, unless ctx ends first; then errc::canceled or errc::deadline_exceeded. A context that has ended
-/// always wins. op's own result<T> is passed on, any other T becomes result<T>. Losing has no effect on op's source.
+/// Operation: `op`, unless ctx ends first; then errc::canceled or errc::deadline_exceeded. A
+/// context that has ended always wins. op's own result<T> is passed on, any other T becomes
+/// result<T>. Losing has no effect on op's source.
 template <operation Op>
     requires(!std::is_lvalue_reference_v<Op>)
 auto within(const context& ctx, Op&& op) {
-    static_assert(!detail::never_waits<Op>, "select(…, otherwise) never waits: there is nothing to bound");
+    static_assert(!detail::never_waits<Op>,
+                  "select(…, otherwise) never waits: there is nothing to bound");
     return detail::within_context<Op>(ctx.nearest(), std::move(op));
 }
 
-/// Operation: `op`, unless the time is up first; then errc::deadline_exceeded. op is asked first: a time of zero or less
-/// makes this a try.
+/// Operation: `op`, unless the time is up first; then errc::deadline_exceeded. op is asked first: a
+/// time of zero or less makes this a try.
 template <class Rep, class Period, operation Op>
     requires(!std::is_lvalue_reference_v<Op>)
 auto within(std::chrono::duration<Rep, Period> time, Op&& op) {
-    static_assert(!detail::never_waits<Op>, "select(…, otherwise) never waits: there is nothing to bound");
+    static_assert(!detail::never_waits<Op>,
+                  "select(…, otherwise) never waits: there is nothing to bound");
     return detail::within_time<Op>(detail::deadline_after(time), std::move(op));
 }
 

@@ -19,9 +19,11 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
     const std::size_t size = element.size == 0 ? 1 : element.size;
     if (capacity < 0 || capacity > std::numeric_limits<std::int32_t>::max() ||
         static_cast<std::size_t>(capacity) > (std::size_t{1} << 47) / size) {
-        throw std::logic_error("sluice: a channel cannot have the capacity " + std::to_string(capacity));
+        throw std::logic_error("sluice: a channel cannot have the capacity " +
+                               std::to_string(capacity));
     }
-    void* const memory = frame_pool::allocate(header_size + element.size * static_cast<std::size_t>(capacity));
+    void* const memory =
+        frame_pool::allocate(header_size + element.size * static_cast<std::size_t>(capacity));
     return ::new (memory) chan_core(element, static_cast<std::uint32_t>(capacity));
 }
 
@@ -90,7 +92,8 @@ chan_core::attempt chan_core::recv_now(void* slot, wake_list& wakes) noexcept {
     if (count_.load(relaxed) != 0) {
         pop(slot);
         if (!senders_.empty()) {
-            // The freed slot is at the tail: the first waiting sender's value goes there, so that the order stays.
+            // The freed slot is at the tail: the first waiting sender's value goes there, so that
+            // the order stays.
             if (chan_leaf* const sender = claim(senders_, wakes)) push(sender->slot);
         }
         return attempt::done;
@@ -127,7 +130,9 @@ bool chan_core::close() noexcept {
     {
         const std::lock_guard guard(gate_);
         if (std::exchange(closed_, true)) return false;
-        const auto mark = [](leaf& l) { static_cast<chan_leaf&>(l).result = chan_leaf::outcome::closed; };
+        const auto mark = [](leaf& l) {
+            static_cast<chan_leaf&>(l).result = chan_leaf::outcome::closed;
+        };
         claim_all(receivers_, wakes, mark);
         claim_all(senders_, wakes, mark);
     }
@@ -164,7 +169,9 @@ void chan_leaf::enlist() noexcept {
 }
 
 wait_site chan_leaf::site() const noexcept {
-    if (channel == nullptr) return {way == direction::send ? "send on a nil channel" : "recv on a nil channel", nullptr};
+    if (channel == nullptr)
+        return {way == direction::send ? "send on a nil channel" : "recv on a nil channel",
+                nullptr};
     return {way == direction::send ? "send on a channel" : "recv on a channel", channel};
 }
 

@@ -1,21 +1,23 @@
 // The part of a channel that does not depend on the element's type.
 //
 // Concepts
-//   A channel is a ring of slots, possibly of none, and two queues of waiting leaves. Senders and receivers meet under
-//   one lock. Whoever finds a waiting counterpart serves it completely: the value is moved before the lock is released,
-//   and the counterpart, once readied, has nothing left to do and cannot be overtaken.
+//   A channel is a ring of slots, possibly of none, and two queues of waiting leaves. Senders and
+//   receivers meet under one lock. Whoever finds a waiting counterpart serves it completely: the
+//   value is moved before the lock is released, and the counterpart, once readied, has nothing left
+//   to do and cannot be overtaken.
 //
 // Invariants (under gate_)
-//   At least one of senders_ and receivers_ is empty, but for leaves of one select that stands on both sides.
-//   count_ > 0 implies that nobody waits to receive; count_ < capacity_ implies that nobody waits to send.
-//   A slot holds a live value exactly if it is one of the count_ slots from head_ on.
-//   closed_ is set once; after that both queues are empty.
+//   At least one of senders_ and receivers_ is empty, but for leaves of one select that stands on
+//   both sides. count_ > 0 implies that nobody waits to receive; count_ < capacity_ implies that
+//   nobody waits to send. A slot holds a live value exactly if it is one of the count_ slots from
+//   head_ on. closed_ is set once; after that both queues are empty.
 //
 // Elements are moved by `relocate` under the lock, so moving one must not throw.
 //
-// Rejected: a lock-free ring (a select must commit on several channels at once, and a wait must be linked in the same
-// step that finds the ring full; each needs the lock, and a ring beside it costs a second read-modify-write), waking a
-// receiver that then looks for the value itself (it can be overtaken again and again).
+// Rejected: a lock-free ring (a select must commit on several channels at once, and a wait must be
+// linked in the same step that finds the ring full; each needs the lock, and a ring beside it costs
+// a second read-modify-write), waking a receiver that then looks for the value itself (it can be
+// overtaken again and again).
 #pragma once
 
 #include <concepts>
@@ -33,7 +35,8 @@ namespace sluice::detail {
 /// How a channel handles its elements.
 struct element_type {
     std::size_t size;
-    /// Moves the value at `from` to the raw memory at `to`, and ends the one at `from`. Null: memcpy does.
+    /// Moves the value at `from` to the raw memory at `to`, and ends the one at `from`. Null:
+    /// memcpy does.
     void (*relocate)(void* to, void* from) noexcept;
     void (*destroy)(void* at) noexcept;
 };
@@ -57,7 +60,8 @@ class chan_core;
 
 enum class direction : std::uint8_t { send, recv };
 
-/// A send's or a receive's place at a channel. The value to send stands at `slot`; a received one is put there.
+/// A send's or a receive's place at a channel. The value to send stands at `slot`; a received one
+/// is put there.
 class chan_leaf : public leaf {
 public:
     enum class outcome : std::uint8_t { none, value, closed };
@@ -70,12 +74,13 @@ public:
 
     chan_core* channel;  // null: a nil channel
     void* slot = nullptr;
-    direction const way;
+    const direction way;
     outcome result = outcome::none;  // written by whoever commits
 
 protected:
     chan_leaf(chan_core* c, direction d) noexcept : channel(c), way(d) {}
-    chan_leaf(chan_leaf&& other) noexcept : leaf(std::move(other)), channel(other.channel), way(other.way) {}
+    chan_leaf(chan_leaf&& other) noexcept
+        : leaf(std::move(other)), channel(other.channel), way(other.way) {}
     ~chan_leaf() = default;
 };
 
@@ -116,7 +121,8 @@ private:
     friend class chan_leaf;
     friend sole_start begin_sole_at_channel(chan_leaf& l) noexcept;
 
-    chan_core(const element_type& element, std::uint32_t capacity) noexcept : element_(element), capacity_(capacity) {}
+    chan_core(const element_type& element, std::uint32_t capacity) noexcept
+        : element_(element), capacity_(capacity) {}
     ~chan_core() = default;
     void destroy() noexcept;
 
@@ -130,14 +136,14 @@ private:
     void pop(void* to) noexcept;
 
     const element_type& element_;
-    std::uint32_t const capacity_;
+    const std::uint32_t capacity_;
     atomic<std::uint32_t> refs_{1};
     spin_lock gate_;
-    bool closed_ = false;              // under gate_
-    std::uint32_t head_ = 0;           // under gate_
-    atomic<std::uint32_t> count_{0};   // written under gate_
-    wait_queue senders_;               // under gate_
-    wait_queue receivers_;             // under gate_
+    bool closed_ = false;             // under gate_
+    std::uint32_t head_ = 0;          // under gate_
+    atomic<std::uint32_t> count_{0};  // written under gate_
+    wait_queue senders_;              // under gate_
+    wait_queue receivers_;            // under gate_
 };
 
 }  // namespace sluice::detail

@@ -1,10 +1,11 @@
-// What timers and tickers have in common: a timer that leaves its due time for one receiver to take.
+// What timers and tickers have in common: a timer that leaves its due time for one receiver to
+// take.
 //
 // Invariants
 //   At most one tick is pending; while somebody waits none is.
-//   fire() runs under the timer queue's gate and then takes gate_. stop() and reset() first take the node out of the
-//   queue (after that no fire() is under way) and then drop what is pending: no stale tick can be received after them.
-//   control_ makes stop() and reset() exclude each other.
+//   fire() runs under the timer queue's gate and then takes gate_. stop() and reset() first take
+//   the node out of the queue (after that no fire() is under way) and then drop what is pending: no
+//   stale tick can be received after them. control_ makes stop() and reset() exclude each other.
 // Lock order: control_, the timer queue's gate, gate_.
 #pragma once
 
@@ -26,8 +27,8 @@ public:
     tick_source() noexcept : timer_node(&tick_source::fire) {}
     ~tick_source() { stop(); }
 
-    /// Starts, or starts again, dropping what is pending: first due at `first`, then every `period` (0: never again).
-    /// True: it was running. On a worker only.
+    /// Starts, or starts again, dropping what is pending: first due at `first`, then every `period`
+    /// (0: never again). True: it was running. On a worker only.
     bool reset(std::int64_t first, std::int64_t period);
 
     /// True: it was running, or a tick was pending.
@@ -47,7 +48,7 @@ private:
     bool halt() noexcept;
 
     spin_lock control_;
-    std::int64_t period_ = 0;      // written under control_ while the timer is not in a queue
+    std::int64_t period_ = 0;  // written under control_ while the timer is not in a queue
     spin_lock gate_;
     std::int64_t pending_ = none;  // under gate_
     wait_queue waiters_;           // under gate_

@@ -137,17 +137,20 @@ void descriptor::receive_failed(int error) noexcept {
 }
 
 void descriptor::stop_receive() noexcept {
-    if (receive_.home != nullptr && !std::exchange(receive_stopped_, true)) receive_.home->stop(receive_);
+    if (receive_.home != nullptr && !std::exchange(receive_stopped_, true))
+        receive_.home->stop(receive_);
 }
 
 ssize_t descriptor::take_received(std::span<std::byte> into) noexcept {
     std::size_t n = 0;
     while (first_ != nullptr && n != into.size()) {
-        const std::size_t part = std::min<std::size_t>(first_->size - first_->taken, into.size() - n);
+        const std::size_t part =
+            std::min<std::size_t>(first_->size - first_->taken, into.size() - n);
         std::memcpy(into.data() + n, first_->bytes() + first_->taken, part);
         n += part;
         first_->taken += static_cast<std::uint32_t>(part);
-        if (first_->taken == first_->size) frame_pool::deallocate(std::exchange(first_, first_->next));
+        if (first_->taken == first_->size)
+            frame_pool::deallocate(std::exchange(first_, first_->next));
     }
     queued_ -= n;
     if (receive_.home != nullptr && !has_received()) would_block(side::read);
@@ -182,7 +185,9 @@ void descriptor::close() noexcept {
             ::close(fd_);
             number_closed_ = true;
         } else {
-            ::shutdown(fd_, SHUT_RDWR);  // the peer learns of it now; on what is no socket this does nothing
+            ::shutdown(
+                fd_,
+                SHUT_RDWR);  // the peer learns of it now; on what is no socket this does nothing
             if (poll_.home != nullptr) poll_.home->stop(poll_);
             stop_receive();
         }

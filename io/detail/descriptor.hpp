@@ -1,25 +1,26 @@
 // A file descriptor that tasks can wait for.
 //
 // Concepts
-//   A descriptor has two sources, its reading and its writing side. An operation tries its system call without blocking;
-//   only when that would block it waits for an edge: the reactor reports that the side has become ready, and the
-//   operation tries again. The kernel never holds a task's buffer, so cancelling a wait is stepping out of a list, a
-//   race loses nothing, and an idle connection needs no buffer.
-//   The first wait starts a registration (reactor.hpp) with the reactor of the worker it runs on. On io_uring a stream's
-//   reads are served by a receive: what arrives is queued here in chunks, and reads take it from there. A stream that
-//   fills whole buffers is better off with reads of its own; its receive ends, and edges serve it from then on.
+//   A descriptor has two sources, its reading and its writing side. An operation tries its system
+//   call without blocking; only when that would block it waits for an edge: the reactor reports
+//   that the side has become ready, and the operation tries again. The kernel never holds a task's
+//   buffer, so cancelling a wait is stepping out of a list, a race loses nothing, and an idle
+//   connection needs no buffer. The first wait starts a registration (reactor.hpp) with the reactor
+//   of the worker it runs on. On io_uring a stream's reads are served by a receive: what arrives is
+//   queued here in chunks, and reads take it from there. A stream that fills whole buffers is
+//   better off with reads of its own; its receive ends, and edges serve it from then on.
 //
 // Invariants (under gate_)
-//   ready_[side] false means: the last attempt would have blocked and no edge has come since, so waiting is safe.
-//   It is set by edges and cleared only by an attempt made under the gate. A short read also clears it, to spare the
-//   call that would find the socket empty, unless the peer has hung up: the edge that told so will not come again.
-//   While the receive stands, nobody else reads from the socket: the bytes would change their order.
-//   The number is closed when no registration is left, never before, so that it cannot be reused while the kernel may
-//   still report on it.
+//   ready_[side] false means: the last attempt would have blocked and no edge has come since, so
+//   waiting is safe. It is set by edges and cleared only by an attempt made under the gate. A short
+//   read also clears it, to spare the call that would find the socket empty, unless the peer has
+//   hung up: the edge that told so will not come again. While the receive stands, nobody else reads
+//   from the socket: the bytes would change their order. The number is closed when no registration
+//   is left, never before, so that it cannot be reused while the kernel may still report on it.
 //
-// Rejected: receiving straight into the task's buffer by io_uring (a lost race could have taken bytes already, and each
-// cancellation needs the kernel's answer before the task may go on), one registration per wait (a third of the cost of a
-// small request).
+// Rejected: receiving straight into the task's buffer by io_uring (a lost race could have taken
+// bytes already, and each cancellation needs the kernel's answer before the task may go on), one
+// registration per wait (a third of the cost of a small request).
 #pragma once
 
 #include <cstddef>
@@ -67,7 +68,9 @@ public:
     bool watched() const noexcept { return poll_.home != nullptr; }
 
     /// The receive stands, or has left something to take: reads must not go to the socket.
-    bool receives() const noexcept { return receive_.home != nullptr || first_ != nullptr || receive_end_ != open; }
+    bool receives() const noexcept {
+        return receive_.home != nullptr || first_ != nullptr || receive_end_ != open;
+    }
     bool has_received() const noexcept { return first_ != nullptr || receive_end_ != open; }
     /// What a read of the socket would give: a count, 0 at the end, or -errno.
     ssize_t take_received(std::span<std::byte> into) noexcept;
@@ -88,7 +91,8 @@ public:
     /// A registration has ended; its reference goes back.
     void ended(registration& r) noexcept;
 
-    /// Fails all waits, now and later; tells the peer; gives the number back as soon as the kernel allows. Idempotent.
+    /// Fails all waits, now and later; tells the peer; gives the number back as soon as the kernel
+    /// allows. Idempotent.
     void close() noexcept;
 
 private:
@@ -110,7 +114,7 @@ private:
     void stop_receive() noexcept;
     bool queue(std::span<const std::byte> bytes) noexcept;
 
-    int const fd_;
+    const int fd_;
     sluice::detail::atomic<std::uint32_t> refs_{1};
     spin_lock gate_;
     // Under gate_.
@@ -123,7 +127,7 @@ private:
     int receive_end_ = open;        // else 0 for the end of the stream, or errno
     chunk* first_ = nullptr;        // received and not taken yet
     chunk* last_ = nullptr;
-    std::size_t queued_ = 0;        // bytes in the chunks
+    std::size_t queued_ = 0;  // bytes in the chunks
     registration poll_{*this, registration_kind::poll};
     registration receive_{*this, registration_kind::receive};
     wait_queue waiters_[2];
@@ -134,7 +138,8 @@ class descriptor_handle {
 public:
     descriptor_handle() noexcept = default;
     explicit descriptor_handle(int fd) : descriptor_(descriptor::make(fd)) {}
-    descriptor_handle(descriptor_handle&& other) noexcept : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
+    descriptor_handle(descriptor_handle&& other) noexcept
+        : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
     descriptor_handle& operator=(descriptor_handle&& other) noexcept {
         descriptor_handle old(std::move(other));
         std::swap(descriptor_, old.descriptor_);

@@ -20,8 +20,10 @@ namespace {
 constexpr int most_events = 256;
 constexpr std::int64_t for_ever = -1;
 
-// epoll_pwait2 counts nanoseconds; kernels before 5.11, and some seccomp profiles, know only the one with milliseconds.
-int wait(int epoll_fd, std::array<epoll_event, most_events>& events, std::int64_t wait_ns) noexcept {
+// epoll_pwait2 counts nanoseconds; kernels before 5.11, and some seccomp profiles, know only the
+// one with milliseconds.
+int wait(int epoll_fd, std::array<epoll_event, most_events>& events,
+         std::int64_t wait_ns) noexcept {
     static sluice::detail::atomic<bool> precise{true};
     if (precise.load(sluice::detail::relaxed)) {
         const timespec time{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
@@ -31,17 +33,22 @@ int wait(int epoll_fd, std::array<epoll_event, most_events>& events, std::int64_
         precise.store(false, sluice::detail::relaxed);
     }
     constexpr std::int64_t most_ms = 1'000'000;
-    const std::int64_t ms = wait_ns == for_ever ? for_ever : std::min((wait_ns + 999'999) / 1'000'000, most_ms);
+    const std::int64_t ms =
+        wait_ns == for_ever ? for_ever : std::min((wait_ns + 999'999) / 1'000'000, most_ms);
     return ::epoll_wait(epoll_fd, events.data(), most_events, static_cast<int>(ms));
 }
 
 }  // namespace
 
 epoll_reactor::epoll_reactor()
-    : epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)), wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLET;  // every write is an edge of its own: the counter is never read
-    if (epoll_fd_ >= 0 && wake_fd_ >= 0 && ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) == 0) return;
+    event.events =
+        EPOLLIN | EPOLLET;  // every write is an edge of its own: the counter is never read
+    if (epoll_fd_ >= 0 && wake_fd_ >= 0 &&
+        ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) == 0)
+        return;
     const int error = errno;
     if (epoll_fd_ >= 0) ::close(epoll_fd_);
     if (wake_fd_ >= 0) ::close(wake_fd_);
@@ -84,7 +91,7 @@ bool epoll_reactor::harvest(std::int64_t wait_ns) noexcept {
         if (e.data.ptr == nullptr) continue;  // a wake
         static_cast<registration*>(e.data.ptr)
             ->of.edge({(e.events & EPOLLIN) != 0, (e.events & EPOLLOUT) != 0,
-                    (e.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0});
+                       (e.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0});
     }
     end_stopped();
     return n > 0;

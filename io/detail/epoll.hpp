@@ -1,7 +1,9 @@
-// The reactor on epoll, for where io_uring is not allowed: one epoll set per worker, edge-triggered.
+// The reactor on epoll, for where io_uring is not allowed: one epoll set per worker,
+// edge-triggered.
 //
-// Events are harvested and delivered under harvest_lock_, which is only ever tried. A registration that was stopped ends
-// under the same lock, by whoever harvests next, so that no event in hand refers to it.
+// Events are harvested and delivered under harvest_lock_, which is only ever tried. A registration
+// that was stopped ends under the same lock, by whoever harvests next, so that no event in hand
+// refers to it.
 #pragma once
 
 #include <sluice/io/detail/reactor.hpp>

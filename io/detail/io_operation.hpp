@@ -1,4 +1,5 @@
-// Operations on descriptors: an attempt that never blocks, repeated after each edge until it says something.
+// Operations on descriptors: an attempt that never blocks, repeated after each edge until it says
+// something.
 #pragma once
 
 #include <cerrno>
@@ -14,7 +15,9 @@ namespace sluice::io::detail {
 /// A task's place at one side of a descriptor.
 class io_leaf : public sluice::detail::leaf {
 public:
-    sluice::detail::spin_lock* gate() noexcept final { return descriptor_ == nullptr ? nullptr : &descriptor_->gate(); }
+    sluice::detail::spin_lock* gate() noexcept final {
+        return descriptor_ == nullptr ? nullptr : &descriptor_->gate();
+    }
     bool ready() noexcept final;
     bool commit(sluice::detail::wake_list& wakes) noexcept final;
     void enlist() noexcept final { descriptor_->enlist(side_, *this); }
@@ -28,7 +31,8 @@ public:
     bool finish() noexcept;
 
 protected:
-    io_leaf(descriptor* d, side s, const char* what) noexcept : descriptor_(d), what_(what), side_(s) {}
+    io_leaf(descriptor* d, side s, const char* what) noexcept
+        : descriptor_(d), what_(what), side_(s) {}
     io_leaf(io_leaf&&) noexcept = default;
     ~io_leaf() = default;
 
@@ -50,10 +54,11 @@ private:
     int error_ = 0;
 };
 
-/// The operation whose leaf is Leaf, which also gives result_type and take(). One that is not raceable may have taken
-/// effect in part when it loses: within() bounds it, select refuses it.
+/// The operation whose leaf is Leaf, which also gives result_type and take(). One that is not
+/// raceable may have taken effect in part when it loses: within() bounds it, select refuses it.
 template <class Leaf, bool Raceable = true>
-class [[nodiscard]] io_operation : public sluice::detail::multi_operation<io_operation<Leaf, Raceable>, 1> {
+class [[nodiscard]] io_operation
+    : public sluice::detail::multi_operation<io_operation<Leaf, Raceable>, 1> {
     using base = sluice::detail::multi_operation<io_operation, 1>;
 
 public:

@@ -1,11 +1,13 @@
 // What descriptors need of a driver, and what a driver tells them.
 //
-// A registration is one standing request to the kernel on behalf of a descriptor. There are two kinds:
-//   poll      reports the edges of both sides, for as long as it stands (a multishot poll, or an epoll entry);
-//   receive   delivers what arrives on a stream, without a call for each read (a multishot receive into buffers that the
+// A registration is one standing request to the kernel on behalf of a descriptor. There are two
+// kinds:
+//   poll      reports the edges of both sides, for as long as it stands (a multishot poll, or an
+//   epoll entry); receive   delivers what arrives on a stream, without a call for each read (a
+//   multishot receive into buffers that the
 //             reactor shares among all its connections). Only the io_uring reactor knows it.
-// A registration belongs to the reactor of the worker that started it, its home, until the kernel's last report on it.
-// It stands in its home's list, and holds a reference to its descriptor.
+// A registration belongs to the reactor of the worker that started it, its home, until the kernel's
+// last report on it. It stands in its home's list, and holds a reference to its descriptor.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +30,10 @@ struct registration : list_node {
     registration(descriptor& d, registration_kind k) noexcept : of(d), kind(k) {}
 
     descriptor& of;
-    reactor* home = nullptr;             // under the descriptor's gate; null: not started, or ended
-    registration* inbox_next = nullptr;  // the home's, while a stop() from another thread is under way
-    registration_kind const kind;
+    reactor* home = nullptr;  // under the descriptor's gate; null: not started, or ended
+    registration* inbox_next =
+        nullptr;  // the home's, while a stop() from another thread is under way
+    const registration_kind kind;
 };
 
 /// A driver that watches descriptors.
@@ -38,17 +41,20 @@ class reactor : public sluice::detail::driver {
 public:
     ~reactor() override;
 
-    /// Starts r, on the calling worker's own reactor. The descriptor's gate is held. Returns errno; ENOTSUP: not here.
+    /// Starts r, on the calling worker's own reactor. The descriptor's gate is held. Returns errno;
+    /// ENOTSUP: not here.
     virtual int start(registration& r) noexcept = 0;
 
-    /// Asks for r's end, which descriptor::ended() reports when nothing more can come. Any thread; gate held.
+    /// Asks for r's end, which descriptor::ended() reports when nothing more can come. Any thread;
+    /// gate held.
     virtual void stop(registration& r) noexcept = 0;
 
 protected:
     void add_to_list(registration& r) noexcept;
     /// r has ended: takes it from the list and tells its descriptor.
     void end(registration& r) noexcept;
-    /// For the end of the reactor, when the kernel has let go of everything: ends all that are left.
+    /// For the end of the reactor, when the kernel has let go of everything: ends all that are
+    /// left.
     void end_all() noexcept;
 
 private:

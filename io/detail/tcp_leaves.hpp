@@ -31,7 +31,8 @@ private:
 class readable_leaf final : public io_leaf {
 public:
     using result_type = result<>;
-    explicit readable_leaf(descriptor* d) noexcept : io_leaf(d, side::read, "bytes to read from a socket") {}
+    explicit readable_leaf(descriptor* d) noexcept
+        : io_leaf(d, side::read, "bytes to read from a socket") {}
     result_type take() const noexcept;
 
 private:
@@ -81,7 +82,8 @@ class connect_leaf final : public io_leaf {
 public:
     using result_type = result<tcp_stream>;
     /// `failure` stands in for a socket that could not be made.
-    connect_leaf(descriptor_handle socket, std::optional<endpoint> to, std::error_code failure) noexcept
+    connect_leaf(descriptor_handle socket, std::optional<endpoint> to,
+                 std::error_code failure) noexcept
         : io_leaf(socket.get(), side::write, "connect of a socket"),
           socket_(std::move(socket)),
           to_(to),

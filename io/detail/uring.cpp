@@ -30,19 +30,21 @@ constexpr std::uint64_t cancel_tag = 2;
 
 [[gnu::tls_model("initial-exec")]] constinit thread_local int nudged_ring = -1;
 
-// On a worker's thread, between any two instructions of a task: one system call, and nothing of the process is touched.
+// On a worker's thread, between any two instructions of a task: one system call, and nothing of the
+// process is touched.
 void post_completions(int) {
     const int saved = errno;
-    if (nudged_ring >= 0) ::syscall(SYS_io_uring_enter, nudged_ring, 0, 0, IORING_ENTER_GETEVENTS, nullptr, 0);
+    if (nudged_ring >= 0)
+        ::syscall(SYS_io_uring_enter, nudged_ring, 0, 0, IORING_ENTER_GETEVENTS, nullptr, 0);
     errno = saved;
 }
 
 // False: the program has a use of its own for the signal, and stuck workers' I/O waits for them.
 bool handle_nudges() noexcept {
-    struct sigaction present {};
+    struct sigaction present{};
     ::sigaction(SIGURG, nullptr, &present);
     if (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN) return false;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = &post_completions;
     action.sa_flags = SA_RESTART;
     return ::sigaction(SIGURG, &action, nullptr) == 0;
@@ -52,11 +54,13 @@ bool handle_nudges() noexcept {
 
 int uring_reactor::open_ring(io_uring& ring) noexcept {
     constexpr unsigned common = IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE;
-    // Disabled until begin(), since with a single issuer the thread that enables a ring is the one that may use it.
+    // Disabled until begin(), since with a single issuer the thread that enables a ring is the one
+    // that may use it.
     constexpr unsigned deferred =
         common | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED;
     const int error = open_ring(ring, deferred);
-    return error == EINVAL ? open_ring(ring, common | IORING_SETUP_COOP_TASKRUN) : error;  // kernels before 6.1
+    return error == EINVAL ? open_ring(ring, common | IORING_SETUP_COOP_TASKRUN)
+                           : error;  // kernels before 6.1
 }
 
 int uring_reactor::open_ring(io_uring& ring, unsigned flags) noexcept {
@@ -71,7 +75,8 @@ int uring_reactor::open_ring(io_uring& ring, unsigned flags) noexcept {
             ::io_uring_queue_exit(&ring);
             return ENOSYS;
         }
-        if (error != ENOMEM) break;  // rings are charged to the locked-memory limit: a smaller one may fit
+        if (error != ENOMEM)
+            break;  // rings are charged to the locked-memory limit: a smaller one may fit
     }
     return error;
 }
@@ -80,7 +85,8 @@ int uring_reactor::probe() noexcept {
     io_uring ring{};
     if (const int error = open_ring(ring)) return error;
     io_uring_probe* const operations = ::io_uring_get_probe_ring(&ring);
-    const bool complete = operations != nullptr && ::io_uring_opcode_supported(operations, IORING_OP_POLL_ADD) &&
+    const bool complete = operations != nullptr &&
+                          ::io_uring_opcode_supported(operations, IORING_OP_POLL_ADD) &&
                           ::io_uring_opcode_supported(operations, IORING_OP_ASYNC_CANCEL);
     ::io_uring_free_probe(operations);
     ::io_uring_queue_exit(&ring);
@@ -105,7 +111,8 @@ uring_reactor::~uring_reactor() {
     ::close(wake_fd_);  // last: a foreign close() may have been about to write to it
 }
 
-// Null when the kernel takes no more requests now. Completions are not reaped here: a descriptor's gate may be held.
+// Null when the kernel takes no more requests now. Completions are not reaped here: a descriptor's
+// gate may be held.
 io_uring_sqe* uring_reactor::next_sqe() noexcept {
     if (io_uring_sqe* const sqe = ::io_uring_get_sqe(&ring_)) return sqe;
     while (::io_uring_submit(&ring_) == -EINTR) {
@@ -196,7 +203,8 @@ bool uring_reactor::poll() noexcept {
     if (&here->io() == this) {
         look_into_inbox();
         submit();
-        if ((IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0) {
+        if ((IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) !=
+            0) {
             ::io_uring_get_events(&ring_);
         }
     }
@@ -242,7 +250,9 @@ void uring_reactor::complete(const io_uring_cqe& cqe) noexcept {
     const bool last = (cqe.flags & IORING_CQE_F_MORE) == 0;
     if (cqe.user_data == cancel_tag) return;
     if (cqe.user_data == wake_tag) {
-        if (last) wake_watch_ended_.store(true, sluice::detail::relaxed);  // the queue is the worker's own
+        if (last)
+            wake_watch_ended_.store(true,
+                                    sluice::detail::relaxed);  // the queue is the worker's own
         return;
     }
     auto& r = *reinterpret_cast<registration*>(static_cast<std::uintptr_t>(cqe.user_data));
@@ -256,7 +266,8 @@ void uring_reactor::complete(const io_uring_cqe& cqe) noexcept {
 
 void uring_reactor::complete_poll(registration& r, int events) noexcept {
     if (events < 0) return;
-    r.of.edge({(events & POLLIN) != 0, (events & POLLOUT) != 0, (events & (POLLHUP | POLLERR | POLLRDHUP)) != 0});
+    r.of.edge({(events & POLLIN) != 0, (events & POLLOUT) != 0,
+               (events & (POLLHUP | POLLERR | POLLRDHUP)) != 0});
 }
 
 void uring_reactor::complete_receive(registration& r, const io_uring_cqe& cqe) noexcept {
@@ -271,7 +282,8 @@ void uring_reactor::complete_receive(registration& r, const io_uring_cqe& cqe) n
     if (cqe.res == 0) {
         r.of.receive_failed(0);
     } else if (cqe.res == -EINVAL || cqe.res == -EOPNOTSUPP) {
-        can_receive_.store(false, sluice::detail::relaxed);  // a kernel before 6.0: polls from now on
+        can_receive_.store(false,
+                           sluice::detail::relaxed);  // a kernel before 6.0: polls from now on
     } else if (cqe.res < 0 && cqe.res != -ECANCELED && cqe.res != -ENOBUFS && cqe.res != -EINTR) {
         r.of.receive_failed(-cqe.res);
     }
@@ -298,7 +310,8 @@ receive_buffers::~receive_buffers() {
 }
 
 void receive_buffers::give_back(unsigned id) noexcept {
-    ::io_uring_buf_ring_add(ring_, bytes_.get() + id * size, size, static_cast<unsigned short>(id), count - 1, 0);
+    ::io_uring_buf_ring_add(ring_, bytes_.get() + id * size, size, static_cast<unsigned short>(id),
+                            count - 1, 0);
     ::io_uring_buf_ring_advance(ring_, 1);
 }
 

@@ -1,16 +1,18 @@
 // The reactor on io_uring: one ring per worker.
 //
 // Who may touch what
-//   The submission queue belongs to the worker. The completion queue is read under cq_lock_, which is only ever tried:
-//   usually by the worker, by others when the worker is stuck in a computation. The buffers of the receives belong to the
-//   kernel, from a completion on to whoever reads it, under the same lock.
-//   The ring defers its task work to the worker's own calls (DEFER_TASKRUN), which makes a small request a sixth cheaper
-//   than COOP_TASKRUN, since completions are then posted in batches and not one by one on the way out of other calls. A
-//   worker that computes makes no calls. So the monitor sends its thread a signal (SIGURG, whose default is to do
-//   nothing), and the handler makes the one call that posts what is there; another worker then reads it.
-//   A poll is a multishot poll, a receive a multishot receive. Their user_data is the registration's address, which the
-//   reference that it holds keeps valid up to the terminal completion (the one without IORING_CQE_F_MORE).
-//   Other threads that stop a registration leave it in the inbox and wake the worker, which cancels it.
+//   The submission queue belongs to the worker. The completion queue is read under cq_lock_, which
+//   is only ever tried: usually by the worker, by others when the worker is stuck in a computation.
+//   The buffers of the receives belong to the kernel, from a completion on to whoever reads it,
+//   under the same lock. The ring defers its task work to the worker's own calls (DEFER_TASKRUN),
+//   which makes a small request a sixth cheaper than COOP_TASKRUN, since completions are then
+//   posted in batches and not one by one on the way out of other calls. A worker that computes
+//   makes no calls. So the monitor sends its thread a signal (SIGURG, whose default is to do
+//   nothing), and the handler makes the one call that posts what is there; another worker then
+//   reads it. A poll is a multishot poll, a receive a multishot receive. Their user_data is the
+//   registration's address, which the reference that it holds keeps valid up to the terminal
+//   completion (the one without IORING_CQE_F_MORE). Other threads that stop a registration leave it
+//   in the inbox and wake the worker, which cancels it.
 #pragma once
 
 #include <memory>
@@ -21,7 +23,8 @@
 
 namespace sluice::io::detail {
 
-/// The buffers that the kernel receives into: shared by all receives of a ring, each for the moment of one completion.
+/// The buffers that the kernel receives into: shared by all receives of a ring, each for the moment
+/// of one completion.
 class receive_buffers {
 public:
     static constexpr unsigned count = 128;  // a power of two
@@ -76,8 +79,8 @@ private:
     int wake_fd_;
     sluice::detail::atomic<int> thread_{0};  // the worker's, once it has begun
     spin_lock cq_lock_;
-    receive_buffers buffers_;                           // under cq_lock_, once set up
-    sluice::detail::atomic<bool> can_receive_{false};   // cleared when the kernel refuses
+    receive_buffers buffers_;                          // under cq_lock_, once set up
+    sluice::detail::atomic<bool> can_receive_{false};  // cleared when the kernel refuses
     sluice::detail::atomic<bool> wake_watch_ended_{false};
     stop_inbox stopped_;
 };

@@ -64,7 +64,8 @@ private:
             lock.lock();
         }
         --threads_;
-        // The process may end once the last thread is counted out: nothing is touched after the lock's release.
+        // The process may end once the last thread is counted out: nothing is touched after the
+        // lock's release.
         std::notify_all_at_thread_exit(ended_, std::move(lock));
     }
 

@@ -1,4 +1,5 @@
-// The threads behind blocking(): one pool for the process, grown on demand, shrunk after ten idle seconds.
+// The threads behind blocking(): one pool for the process, grown on demand, shrunk after ten idle
+// seconds.
 #pragma once
 
 #include <cstdint>
@@ -18,10 +19,11 @@ public:
     virtual void run() noexcept = 0;
 
 private:
-    std::uint32_t const runtime_id_;
+    const std::uint32_t runtime_id_;
 };
 
-/// Hands the job to an idle thread, or to a new one; throws std::system_error when there is neither.
+/// Hands the job to an idle thread, or to a new one; throws std::system_error when there is
+/// neither.
 void submit_blocking(std::unique_ptr<blocking_job> job);
 
 }  // namespace sluice::detail

@@ -11,7 +11,6 @@ const void* context_node::own_value(const void*) const noexcept {
     return nullptr;
 }
 
-
 bool context_node::try_ref() noexcept {
     std::uint32_t n = refs_.load(relaxed);
     while (n != 0) {
@@ -96,7 +95,8 @@ void canceller::end(errc error, const failure& cause, dependents& pending) noexc
     stop_timer();
 }
 
-deadline_canceller::deadline_canceller(context_node* parent, std::int64_t deadline, failure cause) noexcept
+deadline_canceller::deadline_canceller(context_node* parent, std::int64_t deadline,
+                                       failure cause) noexcept
     : canceller(parent, deadline), timer_(this), deadline_cause_(std::move(cause)) {
     expiry_.resume = &run_expiry;
     expiry_.destroy = &action_mark;

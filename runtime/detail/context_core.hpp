@@ -1,19 +1,22 @@
 // The tree behind contexts.
 //
 // Concepts
-//   A node is made for each with_…() call and points to its parent. A canceller is a node with an end of its own; each
-//   node knows its nearest one. A canceller lists its dependents: the cancellers below it and the after_func()
-//   registrations. value() walks the parents; everything else goes to the nearest canceller.
+//   A node is made for each with_…() call and points to its parent. A canceller is a node with an
+//   end of its own; each node knows its nearest one. A canceller lists its dependents: the
+//   cancellers below it and the after_func() registrations. value() walks the parents; everything
+//   else goes to the nearest canceller.
 //
 // Invariants
-//   A node holds a reference to its parent. A canceller's list of dependents owns no cancellers (a context that nobody
-//   holds must vanish from a long-lived parent) and does own after_func registrations (nobody else need hold them).
-//   error_ is set once, after cause_, under the gate; cause_ never changes afterwards, so that both are read without it.
-//   Whoever cancels first wins: the others find error_ set and leave.
+//   A node holds a reference to its parent. A canceller's list of dependents owns no cancellers (a
+//   context that nobody holds must vanish from a long-lived parent) and does own after_func
+//   registrations (nobody else need hold them). error_ is set once, after cause_, under the gate;
+//   cause_ never changes afterwards, so that both are read without it. Whoever cancels first wins:
+//   the others find error_ set and leave.
 //
-// Order of a cancellation: error and cause; those who await done(); the dependents; then leave the parent's list. A tree
-// of any depth is cancelled without recursion. Only one gate is held at a time, but for a parent's while a dependent's
-// reference is taken, which needs no gate. So cancellations that cross each other cannot deadlock.
+// Order of a cancellation: error and cause; those who await done(); the dependents; then leave the
+// parent's list. A tree of any depth is cancelled without recursion. Only one gate is held at a
+// time, but for a parent's while a dependent's reference is taken, which needs no gate. So
+// cancellations that cross each other cannot deadlock.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +59,7 @@ protected:
 
     context_node* const parent_;
     canceller* const nearest_;
-    std::int64_t const deadline_;
+    const std::int64_t deadline_;
 
 private:
     atomic<std::uint32_t> refs_{1};
@@ -65,10 +68,12 @@ private:
 /// Something that a canceller cancels in its turn.
 class dependent : public list_node {
 public:
-    /// Parent's gate held, just unlinked. Keeps the object alive until parent_done(); false: it is ending by itself.
+    /// Parent's gate held, just unlinked. Keeps the object alive until parent_done(); false: it is
+    /// ending by itself.
     virtual bool hold() noexcept = 0;
     /// The parent has ended; lets go of what hold() took. May push dependents of its own.
-    virtual void parent_done(errc error, const failure& cause, class dependents& pending) noexcept = 0;
+    virtual void parent_done(errc error, const failure& cause,
+                             class dependents& pending) noexcept = 0;
 
 protected:
     ~dependent() = default;
@@ -93,9 +98,11 @@ private:
 
 class canceller : public context_node, public dependent {
 public:
-    canceller(context_node* parent, std::int64_t deadline) noexcept : context_node(parent, this, deadline) {}
+    canceller(context_node* parent, std::int64_t deadline) noexcept
+        : context_node(parent, this, deadline) {}
 
-    /// Becomes a dependent of the parent's canceller, or ends at once if that one has ended. Once, after construction.
+    /// Becomes a dependent of the parent's canceller, or ends at once if that one has ended. Once,
+    /// after construction.
     void attach() noexcept;
     /// Ends this context and all below it, unless it has ended already.
     void cancel(errc error, const failure& cause) noexcept;
@@ -125,10 +132,11 @@ private:
     void leave_parent() noexcept;
 
     spin_lock gate_;
-    atomic<std::uint8_t> error_{0};  // an errc; 0: alive. release in end(), acquire in ended() and error()
-    failure cause_;                  // written under gate_, before error_
-    wait_queue waiters_;             // under gate_
-    list_node dependents_;           // under gate_
+    atomic<std::uint8_t> error_{
+        0};                 // an errc; 0: alive. release in end(), acquire in ended() and error()
+    failure cause_;         // written under gate_, before error_
+    wait_queue waiters_;    // under gate_
+    list_node dependents_;  // under gate_
 };
 
 class deadline_canceller final : public canceller {
@@ -147,7 +155,8 @@ private:
     void stop_timer() noexcept override;
 
     struct timer : timer_node {
-        explicit timer(deadline_canceller* s) noexcept : timer_node(&deadline_canceller::expired), self(s) {}
+        explicit timer(deadline_canceller* s) noexcept
+            : timer_node(&deadline_canceller::expired), self(s) {}
         deadline_canceller* self;
     };
     timer timer_;
@@ -158,7 +167,8 @@ private:
 /// without_cancel(): only the way up to the parent's values.
 class plain_node final : public context_node {
 public:
-    explicit plain_node(context_node* parent) noexcept : context_node(parent, nullptr, no_deadline) {}
+    explicit plain_node(context_node* parent) noexcept
+        : context_node(parent, nullptr, no_deadline) {}
 
 private:
     ~plain_node() override = default;
@@ -185,7 +195,7 @@ private:
 
     atomic<std::uint32_t> refs_{1};
     atomic<state> state_{state::waiting};
-    std::uint32_t const runtime_id_;
+    const std::uint32_t runtime_id_;
     context_node* parent_ = nullptr;  // the canceller, referenced
     task<> body_;                     // whoever leaves `waiting`
 };

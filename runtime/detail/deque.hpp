@@ -1,20 +1,23 @@
 // The bounded work-stealing queue of one worker.
 //
 // Concepts
-//   A ring of deque_capacity slots between two counters that only grow. The owner pushes at the tail; everyone takes
-//   from the head, so that tasks run in the order in which they became ready. A thief takes half.
+//   A ring of deque_capacity slots between two counters that only grow. The owner pushes at the
+//   tail; everyone takes from the head, so that tasks run in the order in which they became ready.
+//   A thief takes half.
 //
 // Invariants
 //   head_ <= tail_ <= head_ + capacity (as distances; the counters wrap).
-//   tail_ is written by the owner only. head_ moves by compare-and-swap only: whoever moves it from h to h + n owns
-//   the n entries that began at h, exactly once. A thief reads slots before it owns them; if the owner has reused one
-//   meanwhile, head_ has moved and the thief's compare-and-swap fails (the counters are 32 bits wide, and a thief does
-//   not sleep through 2^32 pushes).
+//   tail_ is written by the owner only. head_ moves by compare-and-swap only: whoever moves it from
+//   h to h + n owns the n entries that began at h, exactly once. A thief reads slots before it owns
+//   them; if the owner has reused one meanwhile, head_ has moved and the thief's compare-and-swap
+//   fails (the counters are 32 bits wide, and a thief does not sleep through 2^32 pushes).
 //
-// Rejected: popping at the tail (LIFO starves the oldest task), growing (a queue of thousands makes a fork-join tree
-// run breadth first and fills the memory with frames; overflow goes to the global queue, where idle workers look).
+// Rejected: popping at the tail (LIFO starves the oldest task), growing (a queue of thousands makes
+// a fork-join tree run breadth first and fills the memory with frames; overflow goes to the global
+// queue, where idle workers look).
 //
-// Source: the scheme is that of Go's runtime (runq in proc.go), whose queue has 256 slots and a swap of half as well.
+// Source: the scheme is that of Go's runtime (runq in proc.go), whose queue has 256 slots and a
+// swap of half as well.
 #pragma once
 
 #include <array>
@@ -32,7 +35,8 @@ public:
     /// Owner. False: the queue is full; take_half() makes room.
     bool push(runnable* r) noexcept {
         const std::uint32_t tail = tail_.load(relaxed);
-        // acquire: pairs with the release in claim(); the taker has read slot `tail` before it is reused here.
+        // acquire: pairs with the release in claim(); the taker has read slot `tail` before it is
+        // reused here.
         if (tail - head_.load(acquire) >= capacity) return false;
         slot(tail).store(r, relaxed);
         // release: pairs with the acquire in steal_into(); publishes the slot and what r points to.
@@ -50,7 +54,8 @@ public:
         }
     }
 
-    /// Owner, when full: takes the older half into `out`, oldest first. The number taken; 0 if a thief made room.
+    /// Owner, when full: takes the older half into `out`, oldest first. The number taken; 0 if a
+    /// thief made room.
     std::uint32_t take_half(std::array<runnable*, capacity / 2>& out) noexcept {
         std::uint32_t head = head_.load(acquire);
         if (tail_.load(relaxed) - head < capacity) return 0;
@@ -58,8 +63,8 @@ public:
         return claim(head, capacity / 2) ? capacity / 2 : 0;
     }
 
-    /// The owner of `thief`, whose queue is empty: moves half of this queue (rounded up) there, but for the last entry
-    /// taken, which is returned to be run at once. Null: nothing to steal.
+    /// The owner of `thief`, whose queue is empty: moves half of this queue (rounded up) there, but
+    /// for the last entry taken, which is returned to be run at once. Null: nothing to steal.
     runnable* steal_into(deque& thief) noexcept {
         std::uint32_t head = head_.load(acquire);
         for (;;) {
@@ -72,7 +77,8 @@ public:
                 continue;
             }
             const std::uint32_t to = thief.tail_.load(relaxed);
-            for (std::uint32_t i = 0; i != n; ++i) thief.slot(to + i).store(slot(head + i).load(relaxed), relaxed);
+            for (std::uint32_t i = 0; i != n; ++i)
+                thief.slot(to + i).store(slot(head + i).load(relaxed), relaxed);
             if (!claim(head, n)) continue;
             runnable* const last = thief.slot(to + n - 1).load(relaxed);
             // release: pairs with the acquire in steal_into(), for thieves of the thief.
@@ -95,7 +101,8 @@ private:
 
     // Takes the n entries from `head`; on failure `head` is the present one.
     bool claim(std::uint32_t& head, std::uint32_t n) noexcept {
-        // release: pairs with the acquire in push(); the slots have been read. acquire: the retry reads new slots.
+        // release: pairs with the acquire in push(); the slots have been read. acquire: the retry
+        // reads new slots.
         return head_.compare_exchange_strong(head, head + n, acq_rel, acquire);
     }
 

@@ -20,11 +20,13 @@ constexpr unsigned most_workers = 1024;
 unsigned allowed_cpus() {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (::sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
+    if (::sched_getaffinity(0, sizeof set, &set) == 0)
+        return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
     return std::max(1u, std::thread::hardware_concurrency());  // more CPUs than cpu_set_t holds
 }
 
-// The quota of cgroup v2, "max 100000" or "150000 100000" (microseconds each period), rounded up; 0: none.
+// The quota of cgroup v2, "max 100000" or "150000 100000" (microseconds each period), rounded up;
+// 0: none.
 unsigned cgroup_cpus() {
     std::ifstream file("/sys/fs/cgroup/cpu.max");
     std::string quota;
@@ -42,10 +44,12 @@ unsigned workers_from_environment(unsigned asked) {
         const std::string_view s(text);
         const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), asked);
         if (error != std::errc{} || end != s.data() + s.size() || asked == 0) {
-            throw std::invalid_argument("sluice: SLUICE_WORKERS is \"" + std::string(s) + "\", not a number from 1 up");
+            throw std::invalid_argument("sluice: SLUICE_WORKERS is \"" + std::string(s) +
+                                        "\", not a number from 1 up");
         }
     }
-    if (asked > most_workers) throw std::invalid_argument("sluice: more than 1024 workers were asked for");
+    if (asked > most_workers)
+        throw std::invalid_argument("sluice: more than 1024 workers were asked for");
     if (asked != 0) return asked;
     const unsigned allowed = allowed_cpus();
     const unsigned quota = cgroup_cpus();
@@ -58,7 +62,8 @@ driver_kind driver_from_environment(driver_kind asked) {
     const std::string_view s(text);
     if (s == "uring") return driver_kind::uring;
     if (s == "epoll") return driver_kind::epoll;
-    throw std::invalid_argument("sluice: SLUICE_DRIVER is \"" + std::string(s) + "\", neither uring nor epoll");
+    throw std::invalid_argument("sluice: SLUICE_DRIVER is \"" + std::string(s) +
+                                "\", neither uring nor epoll");
 }
 
 }  // namespace sluice::detail

@@ -5,7 +5,8 @@
 
 namespace sluice::detail {
 
-/// SLUICE_WORKERS, else `asked`, else the CPUs this process may use. Throws std::invalid_argument for nonsense.
+/// SLUICE_WORKERS, else `asked`, else the CPUs this process may use. Throws std::invalid_argument
+/// for nonsense.
 unsigned workers_from_environment(unsigned asked);
 
 /// SLUICE_DRIVER, else `asked`. Throws std::invalid_argument for an unknown name.

@@ -45,7 +45,8 @@ pool_lease::~pool_lease() {
 }
 
 frame_pool& frame_pool::of_this_thread() {
-    if (this_threads_pool != nullptr) [[likely]] return *this_threads_pool;
+    if (this_threads_pool != nullptr) [[likely]]
+        return *this_threads_pool;
     {
         const std::lock_guard guard(all_pools_lock);
         for (frame_pool* p = all_pools; p != nullptr; p = p->next_pool_) {
@@ -96,7 +97,8 @@ void frame_pool::deallocate(void* memory) noexcept {
 
 void* frame_pool::take(std::uint32_t size_class) {
     free_block* const block = free_[size_class];
-    if (block == nullptr) [[unlikely]] return take_slow(size_class);
+    if (block == nullptr) [[unlikely]]
+        return take_slow(size_class);
     free_[size_class] = block->next;
     return block;
 }
@@ -106,7 +108,8 @@ void* frame_pool::take_slow(std::uint32_t size_class) {
     if (free_[size_class] != nullptr) return take(size_class);
     const std::size_t size = std::size_t{size_class} * 16;
     if (static_cast<std::size_t>(carve_end_ - carve_) < size) {
-        auto chunk = std::make_unique<std::byte[]>(chunk_size);  // zeroed: a header of size 0 ends a walk
+        auto chunk =
+            std::make_unique<std::byte[]>(chunk_size);  // zeroed: a header of size 0 ends a walk
         const std::lock_guard guard(lock_);
         chunks_.push_back(std::move(chunk));
         carve_ = chunks_.back().get();
@@ -173,7 +176,8 @@ void frame_pool::push_inbox(free_block* first, free_block* last) noexcept {
     free_block* head = inbox_.load(relaxed);
     do {
         last->next = head;
-        // release: pairs with the acquire in empty_inbox(); the chain's links and the end of the frames.
+        // release: pairs with the acquire in empty_inbox(); the chain's links and the end of the
+        // frames.
     } while (!inbox_.compare_exchange_weak(head, first, release, relaxed));
 }
 
@@ -199,12 +203,14 @@ void frame_pool::visit_chunks(void (*visit)(block_header&, void*), void* context
             at += steps * 16;
         }
     }
-    for (large_block* b = large_; b != nullptr; b = b->next) visit(*reinterpret_cast<block_header*>(b + 1), context);
+    for (large_block* b = large_; b != nullptr; b = b->next)
+        visit(*reinterpret_cast<block_header*>(b + 1), context);
 }
 
 void frame_pool::visit_all(void (*visit)(block_header&, void*), void* context) {
     const std::lock_guard guard(all_pools_lock);
-    for (frame_pool* p = all_pools; p != nullptr; p = p->next_pool_) p->visit_chunks(visit, context);
+    for (frame_pool* p = all_pools; p != nullptr; p = p->next_pool_)
+        p->visit_chunks(visit, context);
 }
 
 }  // namespace sluice::detail

@@ -1,17 +1,19 @@
 // Memory for coroutine frames, channels and other small shared objects: one pool per thread.
 //
 // Concepts
-//   Blocks of up to 1 KiB come from 64 KiB chunks of their pool, in steps of 16 bytes, with a free list per size. Each
-//   begins with a 16-byte header that names its pool. The pool's thread takes and returns blocks without any atomic
-//   operation. Another thread that releases a block collects it in its own pool, up to 64 for one owner, and then sends
-//   the chain to the owner's inbox with one compare-and-swap; the owner empties the inbox with one exchange when a
-//   free list runs dry.
-//   Larger blocks, and all blocks under AddressSanitizer (so that it sees each frame's end), come from operator new.
-//   A pool outlives its thread: it is leased from a process-wide list and goes back there, so that a block may be
-//   released at any time, by anyone, and runtimes that start and stop do not grow the process.
+//   Blocks of up to 1 KiB come from 64 KiB chunks of their pool, in steps of 16 bytes, with a free
+//   list per size. Each begins with a 16-byte header that names its pool. The pool's thread takes
+//   and returns blocks without any atomic operation. Another thread that releases a block collects
+//   it in its own pool, up to 64 for one owner, and then sends the chain to the owner's inbox with
+//   one compare-and-swap; the owner empties the inbox with one exchange when a free list runs dry.
+//   Larger blocks, and all blocks under AddressSanitizer (so that it sees each frame's end), come
+//   from operator new. A pool outlives its thread: it is leased from a process-wide list and goes
+//   back there, so that a block may be released at any time, by anyone, and runtimes that start and
+//   stop do not grow the process.
 //
-// A block that holds the outermost frame of a task is marked with its runtime's number. Walking the blocks of all pools
-// thus enumerates the live tasks of a runtime (when its workers are still), at the price of one store per task.
+// A block that holds the outermost frame of a task is marked with its runtime's number. Walking the
+// blocks of all pools thus enumerates the live tasks of a runtime (when its workers are still), at
+// the price of one store per task.
 //
 // Invariants
 //   The inbox is pushed by anyone and emptied as a whole, so there is no ABA problem.
@@ -31,24 +33,29 @@ class frame_pool;
 
 struct alignas(16) block_header {
     frame_pool* owner = nullptr;
-    atomic<std::uint32_t> size_class{0};  // in 16-byte steps, header included; 0: a block of its own, or not carved yet
-    atomic<std::uint32_t> runtime_id{0};  // the runtime whose task's outermost frame this is; 0: anything else
+    atomic<std::uint32_t> size_class{
+        0};  // in 16-byte steps, header included; 0: a block of its own, or not carved yet
+    atomic<std::uint32_t> runtime_id{
+        0};  // the runtime whose task's outermost frame this is; 0: anything else
 
     void* memory() noexcept { return this + 1; }
-    static block_header* of(void* memory) noexcept { return static_cast<block_header*>(memory) - 1; }
+    static block_header* of(void* memory) noexcept {
+        return static_cast<block_header*>(memory) - 1;
+    }
 };
 static_assert(sizeof(block_header) == 16);
 
 class frame_pool {
 public:
-    /// Memory for `size` bytes, aligned to 16, from the calling thread's pool. Throws std::bad_alloc.
+    /// Memory for `size` bytes, aligned to 16, from the calling thread's pool. Throws
+    /// std::bad_alloc.
     static void* allocate(std::size_t size);
 
     /// Gives memory back, from any thread.
     static void deallocate(void* memory) noexcept;
 
-    /// Calls visit(header) for every block of every pool. Blocks that change meanwhile may or may not be seen, so the
-    /// caller makes sure that those it looks for are still.
+    /// Calls visit(header) for every block of every pool. Blocks that change meanwhile may or may
+    /// not be seen, so the caller makes sure that those it looks for are still.
     template <class Visit>
     static void for_each_block(Visit visit);
 

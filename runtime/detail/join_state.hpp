@@ -32,13 +32,15 @@ public:
 
 private:
     spin_lock gate_;
-    wait_queue waiters_;             // under gate_
-    atomic<std::uint32_t> done_{0};  // set under gate_; pairs: release in complete(), acquire in done()
+    wait_queue waiters_;  // under gate_
+    atomic<std::uint32_t> done_{
+        0};  // set under gate_; pairs: release in complete(), acquire in done()
     atomic<std::uint32_t> refs_{1};
 };
 
 /// An exception that nobody has received and nobody will, of the task with that origin.
-[[noreturn]] void die_of_unjoined_exception(const std::exception_ptr& e, std::source_location origin) noexcept;
+[[noreturn]] void die_of_unjoined_exception(const std::exception_ptr& e,
+                                            std::source_location origin) noexcept;
 
 /// What a joiner gets when the task was cut by a shutdown.
 std::exception_ptr cut_exception() noexcept;
@@ -84,7 +86,8 @@ private:
     join_state<T>* state_;
 };
 
-/// The task's share of the state: completes it when the task ends, also when it is cut, even before its first step.
+/// The task's share of the state: completes it when the task ends, also when it is cut, even before
+/// its first step.
 template <class T>
 class join_completion {
 public:

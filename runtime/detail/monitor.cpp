@@ -1,5 +1,6 @@
-// The monitor: a thread that looks every 10 ms whether a worker has been in one task since the last look, and sends an
-// idle worker to take over what waits there: queued tasks, timers and I/O. It sleeps while all workers do.
+// The monitor: a thread that looks every 10 ms whether a worker has been in one task since the last
+// look, and sends an idle worker to take over what waits there: queued tasks, timers and I/O. It
+// sleeps while all workers do.
 #include <sluice/runtime/detail/scheduler.hpp>
 
 #include <chrono>
@@ -19,7 +20,8 @@ void scheduler::monitor() {
     while (!stopping()) {
         monitor_wakes_.wait_for(lock, interval);
         if (look_for_stalls(seen)) continue;
-        // All workers are idle. Whoever leaves idleness after this store sees it; who left before is seen below.
+        // All workers are idle. Whoever leaves idleness after this store sees it; who left before
+        // is seen below.
         monitor_asleep_.store(true, seq_cst);
         while (!stopping() && monitor_asleep_.load(seq_cst) && sleepers_.idle_count() == size()) {
             monitor_wakes_.wait(lock);

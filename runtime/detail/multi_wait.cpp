@@ -68,7 +68,8 @@ bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, bool
 bool multi_wait::wait_once() noexcept {
     std::array<spin_lock*, on_stack> stack_room;
     // Behind many leaves there is room for the gates, and behind that for the order.
-    auto* const room = count_ <= on_stack ? stack_room.data() : reinterpret_cast<spin_lock**>(leaves_ + count_);
+    auto* const room =
+        count_ <= on_stack ? stack_room.data() : reinterpret_cast<spin_lock**>(leaves_ + count_);
     wake_list wakes;
     {
         gate_set gates(leaves_, count_, room);
@@ -91,7 +92,8 @@ bool multi_wait::wait_once() noexcept {
     // release: pairs with the acquire in try_win(); the completer may ready the task from here on.
     if (state_.compare_exchange_strong(expected, parked, acq_rel, acquire)) return true;
     {
-        const std::lock_guard settle(*leaves_[expected]->gate());  // the winner's completer has delivered
+        const std::lock_guard settle(
+            *leaves_[expected]->gate());  // the winner's completer has delivered
     }
     retire();
     wakes.wake_all();
@@ -100,8 +102,9 @@ bool multi_wait::wait_once() noexcept {
 
 bool multi_wait::poll(wake_list& wakes) noexcept {
     std::array<std::uint32_t, on_stack> stack_room;
-    auto* const order =
-        count_ <= on_stack ? stack_room.data() : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
+    auto* const order = count_ <= on_stack
+                            ? stack_room.data()
+                            : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
     poll_order sink(order, this_threads_worker->random());
     behaviour_->order(*this, sink);
     for (std::uint32_t k = 0; k != count_; ++k) {

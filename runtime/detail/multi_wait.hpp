@@ -4,23 +4,32 @@
 //   enlisting   the task is still linking its leaves; a completer may win already ("early")
 //   parked      all leaves are linked and the task is suspended
 //   0, 1, …     the leaf with that index has won
-// enlisting -> parked by the task, with compare-and-swap; enlisting -> i and parked -> i by completers, likewise, or by
-// the task itself for a one-sided leaf that it finds ready. A won state is final.
+// enlisting -> parked by the task, with compare-and-swap; enlisting -> i and parked -> i by
+// completers, likewise, or by the task itself for a one-sided leaf that it finds ready. A won state
+// is final.
 //
 // The phases of start()
-//   1. Ready pass: the gates of all rendezvous leaves are taken, each once, in address order; the leaves are polled in
-//      the order that the operation gives (a select shuffles its cases, within() asks its two sides in turn). No leaf of
-//      this wait is linked yet, so nobody can claim it, and committing needs only the counterpart's claim.
-//   2. Enlist: still under those gates, the rendezvous leaves are linked; then the gates are released and the one-sided
-//      leaves are linked one by one, each under its own gate, until one is found ready or the wait is won.
-//   3. Arm: enlisting -> parked. On success nothing more is touched: another worker may run the task already. On failure
-//      the winner's gate is passed through once (its completer delivers under it), and the task goes on inline.
-//   4. Retire, on the worker that resumes the task and before user code: the losers step out of their queues.
-// Then finish() completes what was only promised (a socket that was ready is read now). It may find that somebody was
-// faster; then everything starts over, without resuming the coroutine.
+//   1. Ready pass: the gates of all rendezvous leaves are taken, each once, in address order; the
+//   leaves are polled in
+//      the order that the operation gives (a select shuffles its cases, within() asks its two sides
+//      in turn). No leaf of this wait is linked yet, so nobody can claim it, and committing needs
+//      only the counterpart's claim.
+//   2. Enlist: still under those gates, the rendezvous leaves are linked; then the gates are
+//   released and the one-sided
+//      leaves are linked one by one, each under its own gate, until one is found ready or the wait
+//      is won.
+//   3. Arm: enlisting -> parked. On success nothing more is touched: another worker may run the
+//   task already. On failure
+//      the winner's gate is passed through once (its completer delivers under it), and the task
+//      goes on inline.
+//   4. Retire, on the worker that resumes the task and before user code: the losers step out of
+//   their queues.
+// Then finish() completes what was only promised (a socket that was ready is read now). It may find
+// that somebody was faster; then everything starts over, without resuming the coroutine.
 //
-// Rejected: allocating a shared node per select (the leaves and this object live in the awaiting frame), enlisting under
-// one gate at a time (two selects that face each other would then need to claim two state words at once).
+// Rejected: allocating a shared node per select (the leaves and this object live in the awaiting
+// frame), enlisting under one gate at a time (two selects that face each other would then need to
+// claim two state words at once).
 #pragma once
 
 #include <utility>
@@ -32,7 +41,8 @@ namespace sluice::detail {
 /// The order in which the leaves of a wait are polled.
 class poll_order {
 public:
-    poll_order(std::uint32_t* room, random_source& random) noexcept : next_(room), random_(random) {}
+    poll_order(std::uint32_t* room, random_source& random) noexcept
+        : next_(room), random_(random) {}
     void add(std::uint32_t leaf_index) noexcept { *next_++ = leaf_index; }
 
     /// Calls visit(k) for each k below n, in random order. `room` holds n numbers.
@@ -55,7 +65,8 @@ public:
     /// What the wait needs of its operation.
     struct behaviour {
         void (*order)(multi_wait&, poll_order&) noexcept;  // gives every leaf once
-        bool (*finish)(multi_wait&) noexcept;  // completes what the winner only promised; false: start over
+        bool (*finish)(
+            multi_wait&) noexcept;  // completes what the winner only promised; false: start over
     };
 
     /// An operation with more leaves than this brings `leaves` with room for three times as many.
@@ -69,20 +80,26 @@ public:
     /// The task is being destroyed: makes sure that nobody touches a leaf any more.
     void abandon() noexcept;
 
-    /// Starts to wait. True: the task is parked, and nothing of it may be touched. False: it goes on at once.
-    bool start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default, const behaviour& b) noexcept;
+    /// Starts to wait. True: the task is parked, and nothing of it may be touched. False: it goes
+    /// on at once.
+    bool start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default,
+               const behaviour& b) noexcept;
 
     std::uint32_t winner() const noexcept { return state_.load(relaxed); }
 
     claim_result try_win(std::uint32_t index) noexcept {
         std::uint32_t expected = parked;
-        // acq_rel: acquire pairs with arm() (the task is whole), release with resumed() and settle() by way of the gate.
-        if (state_.compare_exchange_strong(expected, index, acq_rel, acquire)) return claim_result::parked;
-        if (expected == enlisting && state_.compare_exchange_strong(expected, index, acq_rel, acquire)) {
+        // acq_rel: acquire pairs with arm() (the task is whole), release with resumed() and
+        // settle() by way of the gate.
+        if (state_.compare_exchange_strong(expected, index, acq_rel, acquire))
+            return claim_result::parked;
+        if (expected == enlisting &&
+            state_.compare_exchange_strong(expected, index, acq_rel, acquire)) {
             return claim_result::early;
         }
         // The task may have armed between the two attempts.
-        if (expected == parked && state_.compare_exchange_strong(expected, index, acq_rel, acquire)) {
+        if (expected == parked &&
+            state_.compare_exchange_strong(expected, index, acq_rel, acquire)) {
             return claim_result::parked;
         }
         return claim_result::lost;

@@ -1,15 +1,17 @@
 // The task that its worker runs next: the one most recently made ready there.
 //
 // Concepts
-//   Two tasks that hand values to each other meet here, once per hand-off, so that the owner's side must not pay for a
-//   read-modify-write. A thief comes rarely (when the owner has computed for long and left its next task waiting), so
-//   it pays: it raises its flag, runs a heavy fence, and takes the entry unless it finds the owner inside.
+//   Two tasks that hand values to each other meet here, once per hand-off, so that the owner's side
+//   must not pay for a read-modify-write. A thief comes rarely (when the owner has computed for
+//   long and left its next task waiting), so it pays: it raises its flag, runs a heavy fence, and
+//   takes the entry unless it finds the owner inside.
 //
 // Invariants
-//   Each entry leaves the slot once. The owner is inside between `owner_ = true` and `owner_ = false`; thief and owner
-//   are never both past their checks: the owner stores owner_, then (light fence) loads thief_; the thief stores
-//   thief_, then (heavy fence) loads owner_. One of them sees the other. An owner that sees a thief steps back and
-//   waits for it, some microseconds; a thief that sees the owner gives up.
+//   Each entry leaves the slot once. The owner is inside between `owner_ = true` and `owner_ =
+//   false`; thief and owner are never both past their checks: the owner stores owner_, then (light
+//   fence) loads thief_; the thief stores thief_, then (heavy fence) loads owner_. One of them sees
+//   the other. An owner that sees a thief steps back and waits for it, some microseconds; a thief
+//   that sees the owner gives up.
 //
 // Rejected: an exchange in put() and take() (20 ns more for a ping-pong round trip).
 #pragma once
@@ -22,13 +24,15 @@ struct runnable;
 
 class next_slot {
 public:
-    /// Owner. Puts r there, or takes what is there with put(nullptr). Returns what was there before.
+    /// Owner. Puts r there, or takes what is there with put(nullptr). Returns what was there
+    /// before.
     runnable* put(runnable* r) noexcept {
         enter();
         runnable* const old = item_.load(relaxed);
         // release: pairs with the acquire in steal(); publishes what r points to.
         item_.store(r, release);
-        owner_.store(false, release);  // pairs with the acquire in steal(): the entry seen there is the current one
+        // release: pairs with the acquire in steal(); the entry seen there is the current one.
+        owner_.store(false, release);
         return old;
     }
 
@@ -46,7 +50,8 @@ public:
             r = item_.load(acquire);
             item_.store(nullptr, relaxed);
         }
-        thief_.store(false, release);  // pairs with the acquire in enter(): the owner sees the slot as we left it
+        // release: pairs with the acquire in enter(); the owner sees the slot as we left it.
+        thief_.store(false, release);
         return r;
     }
 

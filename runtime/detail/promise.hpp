@@ -1,14 +1,15 @@
 // The part of a coroutine's promise that does not depend on its result.
 //
-// The frame of every task begins {resume, destroy, promise_base}, which makes it a runnable (runnable.hpp).
+// The frame of every task begins {resume, destroy, promise_base}, which makes it a runnable
+// (runnable.hpp).
 //
 // promise_base::link says where a suspended coroutine stands, by its low two bits:
 //   00  a queue's next pointer: ready, or not started yet
 //   01  promise_base of the task it awaits
 //   10  the leaf of its sole wait
 //   11  its multi_wait
-// Following it from a task's outermost frame gives the chain of awaits; reports do that, at no cost to the running task
-// but this one store.
+// Following it from a task's outermost frame gives the chain of awaits; reports do that, at no cost
+// to the running task but this one store.
 #pragma once
 
 #include <coroutine>
@@ -26,8 +27,9 @@ class leaf;
 class multi_wait;
 
 struct promise_base {
-    std::uintptr_t link = 0;      // must be first: see runnable
-    std::uintptr_t awaiter = 0;   // the frame that awaits this one; for a detached task 2 * start_stamp() + 1
+    std::uintptr_t link = 0;  // must be first: see runnable
+    std::uintptr_t awaiter =
+        0;  // the frame that awaits this one; for a detached task 2 * start_stamp() + 1
     std::source_location origin;  // the coroutine function
     std::source_location where;   // its latest co_await
 
@@ -35,7 +37,9 @@ struct promise_base {
     void start_detached() noexcept { awaiter = start_stamp() * 2 + 1; }
     bool detached() const noexcept { return (awaiter & 1) != 0; }
 
-    void waits_for(promise_base& child) noexcept { link = reinterpret_cast<std::uintptr_t>(&child) | 1; }
+    void waits_for(promise_base& child) noexcept {
+        link = reinterpret_cast<std::uintptr_t>(&child) | 1;
+    }
     void waits_for(leaf& l) noexcept { link = reinterpret_cast<std::uintptr_t>(&l) | 2; }
     void waits_for(multi_wait& w) noexcept { link = reinterpret_cast<std::uintptr_t>(&w) | 3; }
     void runs_again() noexcept { link = 0; }
@@ -48,14 +52,16 @@ struct promise_base {
     static void operator delete(void* memory) noexcept { frame_pool::deallocate(memory); }
 };
 
-/// An exception has left a detached task: reports the task's origin and the message, and ends the process.
+/// An exception has left a detached task: reports the task's origin and the message, and ends the
+/// process.
 [[noreturn]] void die_of_detached_exception(const promise_base& promise) noexcept;
 
 /// A detached task has come to its end.
 void count_finished_task() noexcept;
 
-// g++ 12 does not turn symmetric transfer into a tail call without optimisation or under a sanitizer: a loop of awaits
-// that complete synchronously would overflow the stack. There the frame to run next is left with the worker instead.
+// g++ 12 does not turn symmetric transfer into a tail call without optimisation or under a
+// sanitizer: a loop of awaits that complete synchronously would overflow the stack. There the frame
+// to run next is left with the worker instead.
 #if defined(__GNUC__) && !defined(__clang__) && \
     (!defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__))
 using transfer_target = void;
@@ -78,14 +84,15 @@ struct final_awaiter {
         return true;
     }
     transfer_target await_suspend(std::coroutine_handle<>) const noexcept {
-        return transfer_to(std::coroutine_handle<>::from_address(reinterpret_cast<void*>(awaiter_)));
+        return transfer_to(
+            std::coroutine_handle<>::from_address(reinterpret_cast<void*>(awaiter_)));
     }
     void await_resume() const noexcept {}
 
     explicit final_awaiter(std::uintptr_t awaiter) noexcept : awaiter_(awaiter) {}
 
 private:
-    std::uintptr_t const awaiter_;
+    const std::uintptr_t awaiter_;
 };
 
 }  // namespace sluice::detail

@@ -13,13 +13,15 @@ namespace {
 std::string describe_site(const detail::wait_site& site) {
     if (site.object == nullptr) return std::string(site.what) + " (never ready)";
     char address[32];
-    std::snprintf(address, sizeof address, " 0x%" PRIxPTR, reinterpret_cast<std::uintptr_t>(site.object));
+    std::snprintf(address, sizeof address, " 0x%" PRIxPTR,
+                  reinterpret_cast<std::uintptr_t>(site.object));
     return site.what + std::string(address);
 }
 
 std::string describe_wait(std::uintptr_t link) {
     const std::uintptr_t pointer = link & ~std::uintptr_t{3};
-    if ((link & 3) == 2) return describe_site(reinterpret_cast<const detail::leaf*>(pointer)->site());
+    if ((link & 3) == 2)
+        return describe_site(reinterpret_cast<const detail::leaf*>(pointer)->site());
     if ((link & 3) != 3) return "ready to run";
     const auto& wait = *reinterpret_cast<const detail::multi_wait*>(pointer);
     if (!wait.is_parked()) return "ready to run";
@@ -70,8 +72,10 @@ void detail::abandon_wait(void* frame) noexcept {
 }
 
 std::string task_info::describe() const {
-    std::string text = std::string(origin.function_name()) + " waits for " + waits_for + " at " + place(stack.back());
-    for (std::size_t i = stack.size() - 1; i != 0; --i) text += ", called at " + place(stack[i - 1]);
+    std::string text = std::string(origin.function_name()) + " waits for " + waits_for + " at " +
+                       place(stack.back());
+    for (std::size_t i = stack.size() - 1; i != 0; --i)
+        text += ", called at " + place(stack[i - 1]);
     return text;
 }
 

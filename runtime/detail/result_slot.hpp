@@ -11,8 +11,9 @@ namespace sluice::detail {
 
 template <class T>
 class result_slot {
-    using stored = std::conditional_t<std::is_void_v<T>, char,
-                                      std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+    using stored = std::conditional_t<
+        std::is_void_v<T>, char,
+        std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
 
 public:
     result_slot() noexcept {}

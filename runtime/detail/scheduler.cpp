@@ -1,8 +1,8 @@
 #include <sluice/runtime/detail/scheduler.hpp>
 
+#include <pthread.h>
 #include <algorithm>
 #include <system_error>
-#include <pthread.h>
 
 #include <sluice/runtime/detail/environment.hpp>
 
@@ -10,7 +10,8 @@ namespace sluice::detail {
 
 namespace {
 
-// All schedulers of the process, for those who hold on to an id (after_func) rather than to the scheduler.
+// All schedulers of the process, for those who hold on to an id (after_func) rather than to the
+// scheduler.
 constinit spin_lock registry_lock;
 std::vector<scheduler*>& registry() {
     static auto* const all = new std::vector<scheduler*>;  // never freed: late users find it empty
@@ -18,8 +19,10 @@ std::vector<scheduler*>& registry() {
 }
 constinit atomic<std::uint32_t> last_id{0};
 
-// One for each worker. Where the choice was ours and the rings do not all fit (locked memory), all become epoll.
-std::vector<std::unique_ptr<driver>> make_drivers(driver_choice& choice, unsigned count, bool may_change) {
+// One for each worker. Where the choice was ours and the rings do not all fit (locked memory), all
+// become epoll.
+std::vector<std::unique_ptr<driver>> make_drivers(driver_choice& choice, unsigned count,
+                                                  bool may_change) {
     std::vector<std::unique_ptr<driver>> drivers;
     try {
         for (unsigned i = 0; i != count; ++i) drivers.push_back(make_driver(choice.kind));
@@ -43,10 +46,12 @@ scheduler::scheduler(options o, ending e)
       sleepers_(workers_from_environment(o.workers)) {
     const unsigned count = workers_from_environment(o.workers);
     stalled_ = std::make_unique<atomic<bool>[]>(count);
-    auto drivers = make_drivers(driver_, count, driver_from_environment(o.driver) == driver_kind::automatic);
+    auto drivers =
+        make_drivers(driver_, count, driver_from_environment(o.driver) == driver_kind::automatic);
     workers_.reserve(count);
     for (unsigned i = 0; i != count; ++i) {
-        workers_.push_back(std::make_unique<worker>(*this, static_cast<int>(i), std::move(drivers[i])));
+        workers_.push_back(
+            std::make_unique<worker>(*this, static_cast<int>(i), std::move(drivers[i])));
     }
     const std::lock_guard guard(registry_lock);
     registry().push_back(this);
@@ -180,7 +185,8 @@ void scheduler::main_ended(bool failed) noexcept {
 }
 
 std::int64_t scheduler::num_tasks() const noexcept {
-    // What has ended first: a task that ends and one that it has started are then never both missed.
+    // What has ended first: a task that ends and one that it has started are then never both
+    // missed.
     std::int64_t finished = 0;
     for (const auto& w : workers_) finished += w->finished.get();
     std::int64_t started = outside_started_.load(acquire);
@@ -239,12 +245,15 @@ std::vector<task_info> scheduler::cut() {
     frame_pool::for_each_block([this, &frames](block_header& h) {
         if (h.runtime_id.load(relaxed) == id_) frames.push_back(h.memory());
     });
-    // Youngest first: a task may use what a task before it owns (its wait_group, its mutex), seldom the reverse.
-    std::sort(frames.begin(), frames.end(),
-              [](void* a, void* b) { return promise_base::of(a).awaiter > promise_base::of(b).awaiter; });
+    // Youngest first: a task may use what a task before it owns (its wait_group, its mutex), seldom
+    // the reverse.
+    std::sort(frames.begin(), frames.end(), [](void* a, void* b) {
+        return promise_base::of(a).awaiter > promise_base::of(b).awaiter;
+    });
     std::vector<task_info> left;
     for (void* const f : frames) left.push_back(inspect_task(f));
-    // All leave their queues before the first one goes, and with it, perhaps, a source in its frame.
+    // All leave their queues before the first one goes, and with it, perhaps, a source in its
+    // frame.
     for (void* const f : frames) abandon_wait(f);
     wait_until_unpinned();
     for (void* const f : frames) std::coroutine_handle<>::from_address(f).destroy();

@@ -1,23 +1,26 @@
-// The part of a runtime that its workers share: the global queue, the sleepers, start, end, and the list of what is left.
+// The part of a runtime that its workers share: the global queue, the sleepers, start, end, and the
+// list of what is left.
 //
 // Ending
-//   A runtime made by run() ends when all its workers are idle, the main task has finished and no task is left. When all
-//   are idle, tasks are left, and no timer, I/O, blocking call, signal or foreign thread could ready any, that is a
-//   deadlock. The last worker to announce itself idle decides (all_idle), so that running tasks pay nothing for it.
-//   close() makes the scheduler refuse tasks and drop wakes; then the workers stop; then cut() destroys what is left.
+//   A runtime made by run() ends when all its workers are idle, the main task has finished and no
+//   task is left. When all are idle, tasks are left, and no timer, I/O, blocking call, signal or
+//   foreign thread could ready any, that is a deadlock. The last worker to announce itself idle
+//   decides (all_idle), so that running tasks pay nothing for it. close() makes the scheduler
+//   refuse tasks and drop wakes; then the workers stop; then cut() destroys what is left.
 //
 // Pins
-//   Threads of other runtimes, or of none, that complete an operation of a task here pin the scheduler between their
-//   claim and their inject(). cut() and the destructor wait until nobody does.
+//   Threads of other runtimes, or of none, that complete an operation of a task here pin the
+//   scheduler between their claim and their inject(). cut() and the destructor wait until nobody
+//   does.
 #pragma once
 
 #include <condition_variable>
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <utility>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <sluice/runtime/detail/promise.hpp>
@@ -58,16 +61,18 @@ public:
 
     /// Accepts a new task. False, and nothing has happened: the scheduler is closed.
     bool submit(runnable* frame) noexcept;
-    /// Readies something from a thread that is no worker of this scheduler. The scheduler must be pinned, or its end
-    /// excluded otherwise.
+    /// Readies something from a thread that is no worker of this scheduler. The scheduler must be
+    /// pinned, or its end excluded otherwise.
     void inject(runnable* r) noexcept;
     void pin() noexcept { pins_.fetch_add(1, acq_rel); }
     void unpin() noexcept {
-        // release: pairs with the acquire in wait_until_unpinned(); the last access of a foreign thread.
+        // release: pairs with the acquire in wait_until_unpinned(); the last access of a foreign
+        // thread.
         pins_.fetch_sub(1, release);
     }
     void wait_until_unpinned() const noexcept;
-    /// Something outside (a blocking call, a signal watcher) may ready a task later: no deadlock meanwhile.
+    /// Something outside (a blocking call, a signal watcher) may ready a task later: no deadlock
+    /// meanwhile.
     void hold_outside() noexcept { outside_.fetch_add(1, relaxed); }
     void release_outside() noexcept;
     /// Counts tasks parked on I/O up or down.
@@ -96,7 +101,8 @@ public:
         if (i != sleepers::nobody) workers_[static_cast<std::size_t>(i)]->wake();
     }
     bool global_empty() const noexcept { return global_size_.load(acquire) == 0; }
-    /// Takes the oldest, and moves a fair share of the others to `w`'s queue by calling keep(runnable).
+    /// Takes the oldest, and moves a fair share of the others to `w`'s queue by calling
+    /// keep(runnable).
     template <class Keep>
     runnable* pop_global(std::uint32_t most, Keep keep) noexcept;
     void push_global(runnable* const* first, std::uint32_t count) noexcept;
@@ -115,17 +121,17 @@ private:
     void monitor();
     bool look_for_stalls(std::vector<std::uint32_t>& seen);
 
-    std::uint32_t const id_;
-    ending const ending_;
+    const std::uint32_t id_;
+    const ending ending_;
     driver_choice driver_;
     std::vector<std::unique_ptr<worker>> workers_;
     std::vector<std::thread> threads_;
     sleepers sleepers_;
 
     spin_lock global_lock_;
-    runnable* global_first_ = nullptr;  // under global_lock_
-    runnable* global_last_ = nullptr;   // under global_lock_
-    bool closed_ = false;               // under global_lock_
+    runnable* global_first_ = nullptr;      // under global_lock_
+    runnable* global_last_ = nullptr;       // under global_lock_
+    bool closed_ = false;                   // under global_lock_
     atomic<std::uint32_t> global_size_{0};  // written under global_lock_
 
     atomic<bool> stopping_{false};
@@ -134,7 +140,8 @@ private:
     std::int64_t cut_ = 0;  // tasks that cut() has destroyed
     atomic<std::int64_t> pins_{0};
     atomic<std::int64_t> outside_{0};
-    atomic<std::int64_t> outside_started_{0};   // tasks that came from threads that are no workers here
+    atomic<std::int64_t> outside_started_{
+        0};  // tasks that came from threads that are no workers here
     atomic<std::int64_t> outside_io_waits_{0};  // likewise, ends of waits for I/O
 
     // The monitor: the thread itself, and what it tells the workers.
@@ -175,8 +182,8 @@ task_info inspect_task(void* frame);
 /// Takes it out of the queues it waits in.
 void abandon_wait(void* frame) noexcept;
 
-/// A runnable that is neither a frame nor a multi_wait marks itself with this in `destroy`: it is run, not dropped,
-/// when a runtime ends with it in a queue, so that what it holds is let go.
+/// A runnable that is neither a frame nor a multi_wait marks itself with this in `destroy`: it is
+/// run, not dropped, when a runtime ends with it in a queue, so that what it holds is let go.
 void action_mark(void*);
 
 }  // namespace sluice::detail

@@ -110,7 +110,8 @@ constinit std::atomic<bool> identity_taken[most_lock_identities]{};
 std::uint32_t take_lock_identity() {
     for (std::uint32_t i = 1; i != most_lock_identities; ++i) {
         // acquire: pairs with the release in give_back_lock_identity(); the seat is empty.
-        if (!identity_taken[i].load(relaxed) && !identity_taken[i].exchange(true, acquire)) return i;
+        if (!identity_taken[i].load(relaxed) && !identity_taken[i].exchange(true, acquire))
+            return i;
     }
     throw std::runtime_error("sluice: more than 4095 workers in one process");
 }

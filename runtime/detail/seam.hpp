@@ -77,10 +77,12 @@ using plain = T;
 /// any thread.
 inline bool asymmetric_fences = false;
 
-/// Grows from one start of a task to the next, also where the second happens on another CPU because of the first.
+/// Grows from one start of a task to the next, also where the second happens on another CPU because
+/// of the first.
 inline std::uint64_t start_stamp() noexcept {
 #if defined(__x86_64__)
-    return __builtin_ia32_rdtsc();  // the same on all CPUs, to less than a hand-off between two takes
+    return __builtin_ia32_rdtsc();  // the same on all CPUs, to less than a hand-off between two
+                                    // takes
 #else
     return static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
 #endif
@@ -160,10 +162,12 @@ private:
 
 inline constexpr std::size_t deque_capacity = 256;
 
-/// A number from 1 up that only the calling worker has, while it has it; 0 on a thread that is no worker.
+/// A number from 1 up that only the calling worker has, while it has it; 0 on a thread that is no
+/// worker.
 std::uint32_t lock_identity() noexcept;
 
-/// Gives the calling thread that identity. take_lock_identity() finds a free one; throws std::runtime_error without.
+/// Gives the calling thread that identity. take_lock_identity() finds a free one; throws
+/// std::runtime_error without.
 void set_lock_identity(std::uint32_t identity) noexcept;
 std::uint32_t take_lock_identity();
 void give_back_lock_identity(std::uint32_t identity) noexcept;

@@ -1,26 +1,28 @@
 // Which workers sleep, how many search, and who must be woken: the parking protocol.
 //
 // Concepts
-//   A worker is running, searching (it has no work of its own and looks for some at the others) or idle (asleep, or
-//   about to be). One word counts the searching and the idle ones, and a list names the idle ones.
+//   A worker is running, searching (it has no work of its own and looks for some at the others) or
+//   idle (asleep, or about to be). One word counts the searching and the idle ones, and a list
+//   names the idle ones.
 //
 // The protocol: no lost wakeup, and no needless one
-//   Whoever makes work visible to others (pushes to a deque or to the global queue) then calls pick(): light fence,
-//   load of the word; a worker is woken only when some are idle and none is searching. The woken one is counted as
-//   searching before it is awake, so that a burst of pushes wakes one.
-//   A worker that found nothing calls announce() (it is idle now), then runs a heavy fence, then looks at every queue
-//   once more; only if all are empty it sleeps. Pusher: store work, light fence, load word. Sleeper: store word, heavy
-//   fence, load queues. One of the two sees the other: either the pusher finds it idle or the sleeper finds the work.
-//   A pusher that sees a searching worker leaves the work to it. So the last worker that stops searching has a duty:
-//   if it found work, it wakes another one (pick()), since there may be more; if it did not, its own recheck after
-//   announce() covers the work.
+//   Whoever makes work visible to others (pushes to a deque or to the global queue) then calls
+//   pick(): light fence, load of the word; a worker is woken only when some are idle and none is
+//   searching. The woken one is counted as searching before it is awake, so that a burst of pushes
+//   wakes one. A worker that found nothing calls announce() (it is idle now), then runs a heavy
+//   fence, then looks at every queue once more; only if all are empty it sleeps. Pusher: store
+//   work, light fence, load word. Sleeper: store word, heavy fence, load queues. One of the two
+//   sees the other: either the pusher finds it idle or the sleeper finds the work. A pusher that
+//   sees a searching worker leaves the work to it. So the last worker that stops searching has a
+//   duty: if it found work, it wakes another one (pick()), since there may be more; if it did not,
+//   its own recheck after announce() covers the work.
 //
-// The word: searching in bits 0..15, idle in bits 16..31. It is changed under lock_ or, for `searching` alone, by
-// fetch_add; idle always equals the length of the list.
+// The word: searching in bits 0..15, idle in bits 16..31. It is changed under lock_ or, for
+// `searching` alone, by fetch_add; idle always equals the length of the list.
 //
-// Rejected: one condition variable (wakes are then a lottery), a search by every idle worker (with two cores the second
-// searcher only takes cycles from the worker that would give it work), waking one worker per push (12 to 40
-// microseconds each, for work that is done by then).
+// Rejected: one condition variable (wakes are then a lottery), a search by every idle worker (with
+// two cores the second searcher only takes cycles from the worker that would give it work), waking
+// one worker per push (12 to 40 microseconds each, for work that is done by then).
 #pragma once
 
 #include <mutex>
@@ -36,14 +38,16 @@ public:
 
     explicit sleepers(std::uint32_t workers) : workers_(workers) { idle_.reserve(workers); }
 
-    /// After making work visible to others. The worker to wake, counted as searching from now on; or nobody.
+    /// After making work visible to others. The worker to wake, counted as searching from now on;
+    /// or nobody.
     int pick() noexcept {
         light_fence();  // pairs with the heavy fence between announce() and the recheck
         if (!should_wake(word_.load(relaxed))) return nobody;
         return take_idle();
     }
 
-    /// The same for a thread that may not rely on light fences pairing with it: any thread that is no worker.
+    /// The same for a thread that may not rely on light fences pairing with it: any thread that is
+    /// no worker.
     int pick_from_outside() noexcept {
         full_fence();
         if (!should_wake(word_.load(relaxed))) return nobody;
@@ -61,16 +65,16 @@ public:
     /// The searching worker found work. True: it was the last one and calls pick() in its turn.
     bool stop_searching() noexcept { return searching(word_.fetch_sub(1, seq_cst)) == 1; }
 
-    /// The worker becomes idle. The caller runs heavy_fence(), then looks at all queues again before it sleeps.
-    /// Returns the number of idle workers, itself included.
+    /// The worker becomes idle. The caller runs heavy_fence(), then looks at all queues again
+    /// before it sleeps. Returns the number of idle workers, itself included.
     std::uint32_t announce(int worker, bool was_searching) noexcept {
         const std::lock_guard guard(lock_);
         idle_.push_back(worker);
         return idle(word_.fetch_add(one_idle - (was_searching ? 1 : 0), seq_cst)) + 1;
     }
 
-    /// The worker is awake again, for work, a timer or I/O. True: it was still idle, and is now running.
-    /// False: pick() has chosen it meanwhile, and it is searching.
+    /// The worker is awake again, for work, a timer or I/O. True: it was still idle, and is now
+    /// running. False: pick() has chosen it meanwhile, and it is searching.
     bool withdraw(int worker) noexcept {
         const std::lock_guard guard(lock_);
         for (auto it = idle_.begin(); it != idle_.end(); ++it) {
@@ -84,10 +88,12 @@ public:
     }
 
     /// Any idle worker, for work that only a sleeping one can do; it is counted as searching.
-    int take_idle_now() noexcept { return take_idle_if([](std::uint32_t w) { return idle(w) != 0; }); }
+    int take_idle_now() noexcept {
+        return take_idle_if([](std::uint32_t w) { return idle(w) != 0; });
+    }
 
-    /// How often a worker has left idleness. If all are idle before and after, and this has not changed, then they were
-    /// idle all the time between.
+    /// How often a worker has left idleness. If all are idle before and after, and this has not
+    /// changed, then they were idle all the time between.
     std::uint32_t awakenings() const noexcept { return awakenings_.load(seq_cst); }
 
     std::uint32_t idle_count() const noexcept { return idle(word_.load(acquire)); }
@@ -112,7 +118,7 @@ private:
         return worker;
     }
 
-    std::uint32_t const workers_;
+    const std::uint32_t workers_;
     atomic<std::uint32_t> word_{0};
     atomic<std::uint32_t> awakenings_{0};
     spin_lock lock_;

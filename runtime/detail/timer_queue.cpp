@@ -73,7 +73,8 @@ void timer_queue::publish_earliest() noexcept {
 
 void timer_queue::add(timer_node& node) {
     heap_.push_back({node.when, &node});
-    if (node.queue != this) node.queue = this;  // a ticker re-adds itself while others may read this
+    if (node.queue != this)
+        node.queue = this;  // a ticker re-adds itself while others may read this
     sift_up(static_cast<std::uint32_t>(heap_.size() - 1), heap_.back());
     publish_earliest();
 }

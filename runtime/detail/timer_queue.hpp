@@ -1,15 +1,16 @@
 // One worker's timers: a 4-ary heap of nodes that live in their owners.
 //
 // Invariants
-//   A node is in at most one queue; position == out exactly when it is in none. Both change under gate().
-//   nodes_[0] has the earliest time; earliest() repeats it for readers without the lock.
-//   Queues are leased from a process-wide list and never freed, so that a node may outlive the runtime it was started in:
-//   its queue pointer stays good, and says that the node is in no queue.
-//   Only the worker that owns the queue adds to it; anyone removes, and any worker may run what is due, so that a
-//   worker that is stuck in a computation delays no one's timers.
+//   A node is in at most one queue; position == out exactly when it is in none. Both change under
+//   gate(). nodes_[0] has the earliest time; earliest() repeats it for readers without the lock.
+//   Queues are leased from a process-wide list and never freed, so that a node may outlive the
+//   runtime it was started in: its queue pointer stays good, and says that the node is in no queue.
+//   Only the worker that owns the queue adds to it; anyone removes, and any worker may run what is
+//   due, so that a worker that is stuck in a computation delays no one's timers.
 //
-// Rejected: a timer wheel (cheaper by some 20 ns per insertion, but it rounds up or needs a second structure to know how
-// long a worker may sleep), a kernel timeout for each timer (a system call each).
+// Rejected: a timer wheel (cheaper by some 20 ns per insertion, but it rounds up or needs a second
+// structure to know how long a worker may sleep), a kernel timeout for each timer (a system call
+// each).
 #pragma once
 
 #include <cstdint>
@@ -26,14 +27,15 @@ class timer_queue;
 struct timer_node {
     static constexpr std::uint32_t out = 0xffff'ffffu;
 
-    /// Gate held, the node is out of the queue already. Claims leaves into `wakes`, or returns what is to be run.
+    /// Gate held, the node is out of the queue already. Claims leaves into `wakes`, or returns what
+    /// is to be run.
     using action = runnable* (*)(timer_node&, wake_list&) noexcept;
 
     explicit timer_node(action on_expiry) noexcept : expired(on_expiry) {}
     timer_node(const timer_node&) = delete;
     timer_node& operator=(const timer_node&) = delete;
 
-    action const expired;
+    const action expired;
     std::int64_t when = 0;  // nanoseconds of now(); constant while in a queue
     timer_queue* queue = nullptr;
     std::uint32_t position = out;
@@ -60,8 +62,8 @@ public:
     /// Takes the gate. True: the node was in the queue, and its action has not run and will not.
     bool cancel(timer_node& node) noexcept;
 
-    /// Runs the action of every node that is due at `time`; calls ready(runnable) for what they return, after the gate
-    /// is released.
+    /// Runs the action of every node that is due at `time`; calls ready(runnable) for what they
+    /// return, after the gate is released.
     template <class Ready>
     std::uint32_t run_due(std::int64_t time, Ready ready);
 
@@ -82,7 +84,7 @@ private:
     timer_queue* next_ = nullptr;  // in the list of all queues; constant once there
     bool leased_ = true;           // under the list's lock
     spin_lock gate_;
-    std::vector<entry> heap_;              // under gate_
+    std::vector<entry> heap_;               // under gate_
     atomic<std::int64_t> earliest_{never};  // written under gate_
 };
 

@@ -1,19 +1,21 @@
 // Leaves: the places where a waiting task stands in the queues of what it waits for.
 //
 // Concepts
-//   A source is anything one can wait for: a channel direction, a timer queue, a context, a mutex, a socket. It has a
-//   lock (its gate) and lists of leaves. An operation owns one leaf per source it waits for. An awaited operation with
-//   one leaf is a sole wait: the leaf's owner is the task's frame itself. Several leaves (select, within) belong to a
-//   multi_wait, which is then their owner and decides which of them wins.
-//   A completer is whoever makes a source ready: it pops a leaf under the gate, claims it, delivers under the gate,
-//   releases the gate, and then readies the owner.
+//   A source is anything one can wait for: a channel direction, a timer queue, a context, a mutex,
+//   a socket. It has a lock (its gate) and lists of leaves. An operation owns one leaf per source
+//   it waits for. An awaited operation with one leaf is a sole wait: the leaf's owner is the task's
+//   frame itself. Several leaves (select, within) belong to a multi_wait, which is then their owner
+//   and decides which of them wins. A completer is whoever makes a source ready: it pops a leaf
+//   under the gate, claims it, delivers under the gate, releases the gate, and then readies the
+//   owner.
 //
 // Invariants
 //   A leaf is linked, unlinked, claimed and delivered to under its gate only.
-//   A sole leaf is claimed by unlinking it. A leaf of a multi_wait is claimed by the compare-and-swap in try_win().
-//   A claimed leaf stays valid until its owner is readied, and only the claimer readies it.
-//   A completer on another runtime's thread, or on no runtime's, pins the leaf's runtime before it releases the gate,
-//   so that the runtime cannot be torn down between the claim and the wake.
+//   A sole leaf is claimed by unlinking it. A leaf of a multi_wait is claimed by the
+//   compare-and-swap in try_win(). A claimed leaf stays valid until its owner is readied, and only
+//   the claimer readies it. A completer on another runtime's thread, or on no runtime's, pins the
+//   leaf's runtime before it releases the gate, so that the runtime cannot be torn down between the
+//   claim and the wake.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +61,8 @@ struct wait_site {
 
 enum class claim_result : std::uint8_t {
     lost,    // another leaf of the same wait has won
-    early,   // won while its task was still enlisting: the task goes on by itself and must not be readied
+    early,   // won while its task was still enlisting: the task goes on by itself and must not be
+             // readied
     parked,  // won; the claimer delivers and readies the owner
 };
 
@@ -71,16 +74,19 @@ public:
     leaf(leaf&&) noexcept : list_node() {}  // operations move before they wait, never while they do
     leaf& operator=(leaf&&) = delete;
 
-    /// The lock of the source; null: nothing will ever complete this leaf (a nil channel, a context without an end).
+    /// The lock of the source; null: nothing will ever complete this leaf (a nil channel, a context
+    /// without an end).
     virtual spin_lock* gate() noexcept = 0;
 
-    /// True for sources where two parties commit together (channels): a select holds all their gates at once.
+    /// True for sources where two parties commit together (channels): a select holds all their
+    /// gates at once.
     virtual bool rendezvous() const noexcept { return false; }
 
     /// Gate held. Whether commit() would succeed; asked of one-sided sources only.
     virtual bool ready() noexcept { return false; }
 
-    /// Gate held. Completes the operation if that is possible now; counterparts to be readied go to `wakes`.
+    /// Gate held. Completes the operation if that is possible now; counterparts to be readied go to
+    /// `wakes`.
     virtual bool commit(wake_list& wakes) noexcept = 0;
 
     /// Gate held. Stands in line.
@@ -91,13 +97,14 @@ public:
 
     virtual wait_site site() const noexcept = 0;
 
-    /// The task of this sole wait is being destroyed: makes sure that nobody touches the leaf any more. Idempotent.
+    /// The task of this sole wait is being destroyed: makes sure that nobody touches the leaf any
+    /// more. Idempotent.
     void abandon() noexcept;
 
     // Set before the leaf is enlisted; constant while it is.
     runnable* owner = nullptr;  // the frame of a sole wait, else the multi_wait
     scheduler* home = nullptr;  // where the owner is readied
-    std::uint32_t index = 0;  // among the leaves of the multi_wait
+    std::uint32_t index = 0;    // among the leaves of the multi_wait
     bool sole = true;
     // Under the gate.
     bool pinned = false;  // the claimer has pinned `home`
@@ -126,14 +133,16 @@ public:
         return l;
     }
 
-    /// Unlinks leaves from the front until one is claimed; null when none is left. `early` tells how it was claimed.
+    /// Unlinks leaves from the front until one is claimed; null when none is left. `early` tells
+    /// how it was claimed.
     leaf* claim_front(bool& early) noexcept;
 
 private:
     list_node head_;
 };
 
-/// Leaves claimed under a gate, to be readied after it is released; readies them in the order of their claims.
+/// Leaves claimed under a gate, to be readied after it is released; readies them in the order of
+/// their claims.
 class wake_list {
 public:
     wake_list() = default;

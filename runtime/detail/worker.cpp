@@ -17,7 +17,8 @@ constinit thread_local worker* this_threads_worker = nullptr;
 
 worker& require_worker(const char* what) {
     worker* const w = current_worker();
-    if (w == nullptr) throw std::logic_error(std::string("sluice: ") + what + " must be called from a task");
+    if (w == nullptr)
+        throw std::logic_error(std::string("sluice: ") + what + " must be called from a task");
     return *w;
 }
 
@@ -36,7 +37,8 @@ worker::worker(scheduler& owner, int id, std::unique_ptr<driver> d)
       id_(id),
       identity_(take_lock_identity()),
       driver_(std::move(d)),
-      random_(static_cast<std::uint64_t>(now()) + static_cast<std::uint64_t>(id) * 0x9e3779b97f4a7c15u),
+      random_(static_cast<std::uint64_t>(now()) +
+              static_cast<std::uint64_t>(id) * 0x9e3779b97f4a7c15u),
       timers_(timer_queue::lease()) {}
 
 worker::~worker() {
@@ -98,7 +100,8 @@ runnable* worker::take_fair() noexcept {
 
 runnable* worker::take_shared() noexcept {
     budget_ = slice;
-    runnable* r = owner_.pop_global(deque::capacity / 2, [this](runnable* more) { queue_.push(more); });
+    runnable* r =
+        owner_.pop_global(deque::capacity / 2, [this](runnable* more) { queue_.push(more); });
     if (r != nullptr) return r;
     driver_->poll();
     run_timers();
@@ -166,14 +169,16 @@ void worker::park() noexcept {
     const std::uint32_t idle = owner_.idle().announce(id_, searching_);
     searching_ = false;
     if (owner_.size() > 1) {
-        heavy_fence();  // pairs with the light fence in pick(): the pusher sees us idle, or we see its work
+        heavy_fence();  // pairs with the light fence in pick(): the pusher sees us idle, or we see
+                        // its work
     } else {
         full_fence();
     }
     if (!work_visible()) {
         if (idle == owner_.size()) owner_.all_idle();
         sleep_state expected = sleep_state::awake;
-        if (!owner_.stopping() && sleep_.compare_exchange_strong(expected, sleep_state::parked, acq_rel, acquire)) {
+        if (!owner_.stopping() &&
+            sleep_.compare_exchange_strong(expected, sleep_state::parked, acq_rel, acquire)) {
             parks.add(1);
             driver_->park(timers_.earliest());
         }

@@ -1,8 +1,10 @@
 // A worker: a thread that runs tasks, and what belongs to it.
 //
 // Where a worker looks for its next task, in this order
-//   1. every 61st time: its driver, its timers, and the global queue, so that no stream of local work starves them;
-//   2. its next slot: the task most recently made ready here, which shares the time slice (budget) of the one before;
+//   1. every 61st time: its driver, its timers, and the global queue, so that no stream of local
+//   work starves them;
+//   2. its next slot: the task most recently made ready here, which shares the time slice (budget)
+//   of the one before;
 //   3. its deque, oldest first;
 //   4. the global queue, its driver, its timers;
 //   5. the other workers' deques (half of one is taken), then next slots that have waited too long;
@@ -26,7 +28,8 @@ class scheduler;
 /// A number that one thread changes and any thread reads.
 class counter {
 public:
-    // release and acquire: whoever sees a task counted as finished sees it, and what it started, counted as started.
+    // release and acquire: whoever sees a task counted as finished sees it, and what it started,
+    // counted as started.
     void add(std::int64_t n) noexcept { value_.store(value_.load(relaxed) + n, release); }
     std::int64_t get() const noexcept { return value_.load(acquire); }
 
@@ -56,7 +59,8 @@ public:
     /// Runs tasks until the scheduler stops.
     void run();
 
-    /// The task runs next here; the one that was to run next goes to the deque. Wakes nobody for a plain hand-off.
+    /// The task runs next here; the one that was to run next goes to the deque. Wakes nobody for a
+    /// plain hand-off.
     void make_next(runnable* r) noexcept;
 
     /// The task runs after all that are ready here.
@@ -65,10 +69,12 @@ public:
     /// Like make_last(), and tells an idle worker that there is work.
     void make_last_and_notify(runnable* r) noexcept;
 
-    /// One step of the running task that did not suspend. False: its slice is used up, and it yields.
+    /// One step of the running task that did not suspend. False: its slice is used up, and it
+    /// yields.
     bool spend() noexcept { return --budget_ > 0; }
 
-    /// Where a trampoline build leaves the frame that runs next in place of the one that suspends (see task.hpp).
+    /// Where a trampoline build leaves the frame that runs next in place of the one that suspends
+    /// (see task.hpp).
     runnable* transfer = nullptr;
 
     // Any thread.
@@ -92,8 +98,10 @@ private:
     enum class sleep_state : std::uint8_t { awake, parked, notified };
     static constexpr std::uint32_t clock_checks = 8;
     static constexpr std::uint32_t fairness = 61;
-    static constexpr std::int64_t search_time = 20'000;   // nanoseconds of looking around before parking
-    static constexpr std::int64_t aged_after = 10'000;    // nanoseconds after which a waiting next slot is stolen
+    static constexpr std::int64_t search_time =
+        20'000;  // nanoseconds of looking around before parking
+    static constexpr std::int64_t aged_after =
+        10'000;  // nanoseconds after which a waiting next slot is stolen
 
     runnable* find();
     runnable* take_local() noexcept;
@@ -108,11 +116,11 @@ private:
     void execute(runnable* r);
 
     scheduler& owner_;
-    int const id_;
-    std::uint32_t const identity_;
+    const int id_;
+    const std::uint32_t identity_;
     bool searching_ = false;  // counted as such by the sleepers
     int budget_ = slice;
-    std::unique_ptr<driver> const driver_;
+    const std::unique_ptr<driver> driver_;
     random_source random_;
     atomic<std::uint32_t> tick_{0};  // own thread writes; others see whether it moves
     timer_queue& timers_;
@@ -121,7 +129,8 @@ private:
     atomic<sleep_state> sleep_{sleep_state::awake};
 };
 
-/// The calling thread's worker; null on a thread that is none. Never cached over a suspension: a task moves.
+/// The calling thread's worker; null on a thread that is none. Never cached over a suspension: a
+/// task moves.
 worker* current_worker() noexcept;
 
 /// The same, inlined, for library functions that are no coroutines and are not inlined into one.

@@ -31,8 +31,9 @@ private:
     mutex* mutex_;
 };
 
-/// At most one task holds it; waiting suspends the task, not the worker. First come, first served: unlock() hands the
-/// mutex to the longest waiter. Must outlive its guards and the operations on it.
+/// At most one task holds it; waiting suspends the task, not the worker. First come, first served:
+/// unlock() hands the mutex to the longest waiter. Must outlive its guards and the operations on
+/// it.
 class mutex {
 public:
     mutex() = default;
@@ -62,7 +63,9 @@ public:
     mutex_leaf(mutex_leaf&&) noexcept = default;
     detail::spin_lock* gate() noexcept override { return &mutex_.gate_; }
     bool ready() noexcept override { return !mutex_.locked_; }
-    bool commit(detail::wake_list&) noexcept override { return !std::exchange(mutex_.locked_, true); }
+    bool commit(detail::wake_list&) noexcept override {
+        return !std::exchange(mutex_.locked_, true);
+    }
     void enlist() noexcept override { mutex_.waiters_.push_back(*this); }
     detail::wait_site site() const noexcept override { return {"lock of a mutex", &mutex_}; }
     mutex& of() const noexcept { return mutex_; }

@@ -6,7 +6,8 @@
 namespace sluice {
 
 void detail::check_permits(std::int64_t n) {
-    if (n < 0) throw std::logic_error("sluice: a semaphore was asked for a negative number of permits");
+    if (n < 0)
+        throw std::logic_error("sluice: a semaphore was asked for a negative number of permits");
 }
 
 semaphore::semaphore(std::int64_t size) : size_(size) {

@@ -13,7 +13,8 @@ class semaphore;
 /// Permits held; letting it go gives them back.
 class [[nodiscard]] permit {
 public:
-    permit(permit&& other) noexcept : from_(std::exchange(other.from_, nullptr)), count_(other.count_) {}
+    permit(permit&& other) noexcept
+        : from_(std::exchange(other.from_, nullptr)), count_(other.count_) {}
     permit& operator=(permit&& other) noexcept {
         permit old(std::move(other));
         std::swap(from_, old.from_);
@@ -35,9 +36,9 @@ private:
     std::int64_t count_;
 };
 
-/// A number of permits, taken in any amount, strictly first come first served: a large request is not overtaken, so it
-/// never starves. A request for more than the size waits for ever and holds up nobody; bound it with a context.
-/// Must outlive its permits and the operations on it.
+/// A number of permits, taken in any amount, strictly first come first served: a large request is
+/// not overtaken, so it never starves. A request for more than the size waits for ever and holds up
+/// nobody; bound it with a context. Must outlive its permits and the operations on it.
 class semaphore {
 public:
     /// Throws std::logic_error for a negative size.
@@ -45,10 +46,12 @@ public:
     semaphore(const semaphore&) = delete;
     semaphore& operator=(const semaphore&) = delete;
 
-    /// Operation: gives a permit for n. One that loses a race holds nothing. Throws std::logic_error for a negative n.
+    /// Operation: gives a permit for n. One that loses a race holds nothing. Throws
+    /// std::logic_error for a negative n.
     auto acquire(std::int64_t n = 1);
 
-    /// A permit for n if so many are free and nobody waits, else one that holds nothing. Any thread.
+    /// A permit for n if so many are free and nobody waits, else one that holds nothing. Any
+    /// thread.
     permit try_acquire(std::int64_t n = 1);
 
     std::int64_t size() const noexcept { return size_; }
@@ -61,7 +64,7 @@ private:
     bool fits(std::int64_t n) const noexcept { return waiters_.empty() && size_ - taken_ >= n; }
     void grant(detail::wake_list& wakes) noexcept;
 
-    std::int64_t const size_;
+    const std::int64_t size_;
     detail::spin_lock gate_;
     std::int64_t taken_ = 0;      // under gate_
     detail::wait_queue waiters_;  // under gate_
@@ -76,7 +79,9 @@ public:
     bool commit(detail::wake_list&) noexcept override;
     void enlist() noexcept override;
     void retract() noexcept override;
-    detail::wait_site site() const noexcept override { return {"acquire of a semaphore", &semaphore_}; }
+    detail::wait_site site() const noexcept override {
+        return {"acquire of a semaphore", &semaphore_};
+    }
     semaphore& of() const noexcept { return semaphore_; }
     std::int64_t count() const noexcept { return count_; }
 

@@ -16,12 +16,14 @@ void wait_group::add(std::int64_t n) noexcept {
     if (word == waited_for) wake_waiters();
 }
 
-// Gate held. True: the count is zero and nobody is about to wake waiters. False: whoever makes it zero will do that.
+// Gate held. True: the count is zero and nobody is about to wake waiters. False: whoever makes it
+// zero will do that.
 bool wait_group::zero_or_wait() noexcept {
     std::int64_t word = word_.load(detail::acquire);
     while (word != 0) {
         if ((word & waited_for) != 0) return false;
-        if (word_.compare_exchange_weak(word, word | waited_for, detail::acq_rel, detail::acquire)) return false;
+        if (word_.compare_exchange_weak(word, word | waited_for, detail::acq_rel, detail::acquire))
+            return false;
     }
     return true;
 }

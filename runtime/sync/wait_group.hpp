@@ -10,8 +10,9 @@
 
 namespace sluice {
 
-/// A counter that can be waited for to reach zero. All members may be called from any thread. May be used again once
-/// every wait() has returned. Must outlive the operations on it; done() does not touch it after readying the waiters.
+/// A counter that can be waited for to reach zero. All members may be called from any thread. May
+/// be used again once every wait() has returned. Must outlive the operations on it; done() does not
+/// touch it after readying the waiters.
 class wait_group {
 public:
     wait_group() = default;
@@ -22,11 +23,13 @@ public:
     void add(std::int64_t n = 1) noexcept;
     void done() noexcept { add(-1); }
 
-    /// Starts fn(args...) as sluice::go does, counted until it ends, also when it is cut by a shutdown.
+    /// Starts fn(args...) as sluice::go does, counted until it ends, also when it is cut by a
+    /// shutdown.
     template <class F, class... Args>
     void go(F&& fn, Args&&... args);
 
-    /// Operation: waits until the counter is zero. What the tasks did before their done() is visible afterwards.
+    /// Operation: waits until the counter is zero. What the tasks did before their done() is
+    /// visible afterwards.
     auto wait() noexcept;
 
 private:
@@ -38,9 +41,10 @@ private:
     bool zero_or_wait() noexcept;
     void wake_waiters() noexcept;
 
-    // The count times two, plus one if somebody waits. Whoever makes the count zero while somebody waits wakes the waiters
-    // and only then clears the bit; until then the count does not pass for zero, so that nobody can end the wait_group
-    // under the one who is about to wake. Without a waiter the decrement is the last access.
+    // The count times two, plus one if somebody waits. Whoever makes the count zero while somebody
+    // waits wakes the waiters and only then clears the bit; until then the count does not pass for
+    // zero, so that nobody can end the wait_group under the one who is about to wake. Without a
+    // waiter the decrement is the last access.
     detail::atomic<std::int64_t> word_{0};
     detail::spin_lock gate_;
     detail::wait_queue waiters_;  // under gate_
@@ -80,7 +84,8 @@ inline auto wait_group::wait() noexcept {
 
 namespace detail {
 
-/// One count of a group, given back at the end of the task, also when it is cut before its first step.
+/// One count of a group, given back at the end of the task, also when it is cut before its first
+/// step.
 class counted {
 public:
     explicit counted(wait_group& g) noexcept : group_(&g) { g.add(1); }
@@ -111,8 +116,9 @@ task<> call_counted([[maybe_unused]] counted count, F fn, Args... args) {
 template <class F, class... Args>
 void wait_group::go(F&& fn, Args&&... args) {
     detail::scheduler& here = detail::scheduler_here("wait_group::go()");
-    detail::start_detached(here, detail::call_counted<std::decay_t<F>, std::decay_t<Args>...>(
-                                     detail::counted(*this), std::forward<F>(fn), std::forward<Args>(args)...));
+    detail::start_detached(
+        here, detail::call_counted<std::decay_t<F>, std::decay_t<Args>...>(
+                  detail::counted(*this), std::forward<F>(fn), std::forward<Args>(args)...));
 }
 
 }  // namespace sluice
