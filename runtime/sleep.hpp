@@ -1,6 +1,7 @@
 // Letting time or others pass: sleep_for, sleep_until, yield.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
@@ -79,7 +80,8 @@ auto sleep_for(std::chrono::duration<Rep, Period> d) noexcept {
 
 /// Operation: waits until then.
 inline auto sleep_until(std::chrono::steady_clock::time_point t) noexcept {
-    return detail::sleep_operation(detail::to_nanoseconds(t));
+    return detail::sleep_operation(
+        std::min(detail::to_nanoseconds(t), detail::timer_queue::never - 1));
 }
 
 /// co_await yield(): every task that is ready on this worker runs before this one goes on.

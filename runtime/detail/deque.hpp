@@ -87,11 +87,12 @@ public:
         }
     }
 
-    /// Anyone. A hint, exact only for an owner without thieves.
+    /// Anyone. A hint, exact only for an owner without thieves; never 0 for a queue that was not
+    /// empty meanwhile.
     std::uint32_t size() const noexcept {
         const std::uint32_t head = head_.load(acquire);
         const std::uint32_t tail = tail_.load(acquire);
-        return tail - head > capacity ? 0 : tail - head;
+        return tail - head > capacity ? capacity : tail - head;
     }
 
     bool empty() const noexcept { return size() == 0; }

@@ -46,8 +46,8 @@ public:
         return take_idle();
     }
 
-    /// The same for a thread that may not rely on light fences pairing with it: any thread that is
-    /// no worker.
+    /// The same for a thread that is no worker here: a runtime with one worker announces with a
+    /// full fence, which pairs with full fences only.
     int pick_from_outside() noexcept {
         full_fence();
         if (!should_wake(word_.load(relaxed))) return nobody;
@@ -75,17 +75,12 @@ public:
 
     /// The worker is awake again, for work, a timer or I/O. True: it was still idle, and is now
     /// running. False: pick() has chosen it meanwhile, and it is searching.
-    bool withdraw(int worker) noexcept {
-        const std::lock_guard guard(lock_);
-        for (auto it = idle_.begin(); it != idle_.end(); ++it) {
-            if (*it != worker) continue;
-            idle_.erase(it);
-            word_.fetch_sub(one_idle, seq_cst);
-            awakenings_.fetch_add(1, seq_cst);
-            return true;
-        }
-        return false;
-    }
+    bool withdraw(int worker) noexcept { return remove(worker, one_idle); }
+
+    /// The recheck has found work: the worker is awake again, and searching, whoever counts it so.
+    /// Pushers may have left that work to it while it was searching before, so it keeps the duty of
+    /// a searcher.
+    void withdraw_searching(int worker) noexcept { remove(worker, one_idle - 1); }
 
     /// Any idle worker, for work that only a sleeping one can do; it is counted as searching.
     int take_idle_now() noexcept {
@@ -104,6 +99,19 @@ private:
     static std::uint32_t searching(std::uint32_t w) noexcept { return w & 0xffffu; }
     static std::uint32_t idle(std::uint32_t w) noexcept { return w >> 16; }
     static bool should_wake(std::uint32_t w) noexcept { return searching(w) == 0 && idle(w) != 0; }
+
+    // Takes the worker from the list and `change` from the word; false if it was not idle.
+    bool remove(int worker, std::uint32_t change) noexcept {
+        const std::lock_guard guard(lock_);
+        for (auto it = idle_.begin(); it != idle_.end(); ++it) {
+            if (*it != worker) continue;
+            idle_.erase(it);
+            word_.fetch_sub(change, seq_cst);
+            awakenings_.fetch_add(1, seq_cst);
+            return true;
+        }
+        return false;
+    }
 
     int take_idle() noexcept { return take_idle_if(should_wake); }
 

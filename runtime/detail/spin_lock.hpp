@@ -21,7 +21,8 @@
 //   held_ is true while someone is in the critical section who did not enter as the favourite.
 //   favourite_ changes only under held_. fast_holder_ belongs to whoever is in the critical
 //   section, and says what its unlock() clears: that seat, or held_. A seat names one lock at most:
-//   a favourite that is inside one already takes the next by held_.
+//   a favourite that is inside one already takes the next by held_. A lock is not destroyed while
+//   it is held: the seat would go on naming it.
 //
 // Rejected: a flag in the lock instead of the seat (a former favourite that was suspended between
 // its two steps would clear the flag of the present one).

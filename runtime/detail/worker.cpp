@@ -65,6 +65,15 @@ void worker::execute(runnable* r) {
 }
 
 runnable* worker::find() {
+    runnable* const r = look_around();
+    if (r != nullptr && searching_) {
+        searching_ = false;
+        if (owner_.idle().stop_searching()) owner_.notify();
+    }
+    return r;
+}
+
+runnable* worker::look_around() {
     const std::uint32_t tick = tick_.load(relaxed) + 1;
     tick_.store(tick, relaxed);
     if (tick % clock_checks == 0) run_timers();
@@ -128,11 +137,7 @@ runnable* worker::search() noexcept {
             }
         }
         if (r == nullptr) r = take_shared();
-        if (r != nullptr) {
-            searching_ = false;
-            if (owner_.idle().stop_searching()) owner_.notify();
-            return r;
-        }
+        if (r != nullptr) return r;
         for (int i = 0; i != 16; ++i) cpu_relax();
         elapsed = now() - begin;
     } while (elapsed < search_time && !owner_.stopping());
@@ -174,7 +179,10 @@ void worker::park() noexcept {
     } else {
         full_fence();
     }
-    if (!work_visible()) {
+    if (work_visible()) {
+        owner_.idle().withdraw_searching(id_);
+        searching_ = true;
+    } else {
         if (idle == owner_.size()) owner_.all_idle();
         sleep_state expected = sleep_state::awake;
         if (!owner_.stopping() &&
@@ -184,8 +192,8 @@ void worker::park() noexcept {
         }
         // acquire: pairs with the release in wake(); what the waker queued is visible.
         sleep_.exchange(sleep_state::awake, acq_rel);
+        searching_ = !owner_.idle().withdraw(id_);
     }
-    searching_ = !owner_.idle().withdraw(id_);
     owner_.left_idle();
 }
 

@@ -104,6 +104,7 @@ private:
         10'000;  // nanoseconds after which a waiting next slot is stolen
 
     runnable* find();
+    runnable* look_around();
     runnable* take_local() noexcept;
     runnable* take_fair() noexcept;
     runnable* take_shared() noexcept;
