@@ -1,0 +1,94 @@
+"""Compares the TCP echo servers: a server on one processor, its load on another."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import sys
+import time
+
+from runner.programs import Failed, figures, launch, output_of, processors
+from runner.table import Bar, Table, median, number, ratios, spread
+
+RATE, P99 = Bar(0.95), Bar(1.2, at_most=True)  # of raw io_uring
+CONNECTIONS = 64, 1000
+WARM_UP = 0.5  # seconds
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return unused.getsockname()[1]
+
+
+def await_listener(port):
+    for _ in range(500):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.01)
+    raise Failed(f"nothing listens on port {port}")
+
+
+def cpu_seconds(process):
+    stat = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def load_echo(server, load, connections, seconds):
+    """Loads a server on one processor from another."""
+    server_cpu, load_cpu = ({cpu} for cpu in sorted(processors(2)))
+    port = free_port()
+    process = launch([*server, port], server_cpu)
+    try:
+        await_listener(port)
+        before, start = cpu_seconds(process), time.monotonic()
+        result = figures(output_of([load, port, connections, seconds, WARM_UP], load_cpu))
+        busy = (cpu_seconds(process) - before) / (time.monotonic() - start)
+        return result | {"server_us": 1e6 * busy / result["requests"]}
+    finally:
+        process.kill()
+        process.wait()
+
+
+def compare_echo(build, go, options):
+    if len(processors(2)) < 2:
+        sys.exit("the echo comparison needs two processors")
+    servers = {
+        "raw io_uring": [build / "bench" / "raw_uring_echo"],
+        "sluice": [build / "bench" / "echo_server"],
+        "raw epoll": [build / "bench" / "raw_epoll_echo"],
+    }
+    if go:
+        servers["Go"] = [go, "-echo"]
+    columns = {"echo, 64 bytes": 0, "connections": 0, "requests/s": 0, "of raw": 0, "spread": 11,
+               "p50 us": 0, "p99 us": 7, "p99 of raw": 0, "server us/request": 0, "load busy %": 0}
+    table = Table(columns, options.bars)
+    for connections in CONNECTIONS:
+        measured = {name: [] for name in servers}
+        for _ in range(options.repetitions):
+            for name, server in servers.items():
+                try:
+                    load = build / "bench" / "echo_load"
+                    measured[name].append(load_echo(server, load, connections, options.seconds))
+                except Failed as failure:
+                    print(f"{name}: {failure}", file=sys.stderr)
+                    measured[name].append({})
+        print_echo(table, connections, measured)
+    return table.missed
+
+
+def print_echo(table, connections, measured):
+    def column(server, figure):
+        return [result.get(figure) for result in measured[server]]
+
+    def of_raw(server, figure):
+        return ratios(column(server, figure), column("raw io_uring", figure))
+
+    for server in measured:
+        rate, p99 = of_raw(server, "requests"), of_raw(server, "p99")
+        requests, p50, p99_us, server_us, load_cpu = (
+            number(median(column(server, figure)))
+            for figure in ("requests", "p50", "p99", "server_us", "load_cpu")
+        )
+        bars = [(median(rate), RATE), (median(p99), P99)] if server == "sluice" else []
+        table.row([server, connections, requests, number(median(rate)), spread(rate), p50, p99_us,
+                   number(median(p99)), server_us, load_cpu], *bars)
