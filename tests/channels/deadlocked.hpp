@@ -1,0 +1,22 @@
+// Tests of what waits for ever: the only way to see it is that nothing else can happen.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "support.hpp"
+
+/// Runs fn on one worker, which must end in a deadlock; gives its report.
+template <class F>
+std::string deadlock_of(F fn) {
+    sluice::options o;
+    o.workers = 1;
+    std::string report = "no deadlock";
+    try {
+        sluice::run(o, std::move(fn));
+    } catch (const sluice::deadlock& stuck) {
+        report = stuck.what();
+    }
+    report_expectations();
+    return report;
+}

@@ -1,0 +1,254 @@
+// Which driver a runtime gets, when the kernel denies or limits it, and what SLUICE_DRIVER asks.
+#include <sluice/runtime/driver.hpp>
+
+#include <array>
+#include <cerrno>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <sluice/io/tcp.hpp>
+#include <sluice/runtime/runtime.hpp>
+#include <sluice/runtime/spawn.hpp>
+
+#include "catch.hpp"
+#include "loopback.hpp"
+#include "seccomp.hpp"
+
+using namespace loopback;
+using sluice::driver_kind;
+using sluice::options;
+using sluice::task;
+
+namespace {
+
+options with(unsigned workers, driver_kind driver) {
+    options o;
+    o.workers = workers;
+    o.driver = driver;
+    return o;
+}
+
+bool contains(const std::string& text, std::string_view part) {
+    return text.find(part) != std::string::npos;
+}
+
+// Sockets, timers and wakes between threads work.
+task<> do_everything() {
+    const pair both = co_await connected();
+    std::array<char, 8> buffer;
+    for (int i = 0; i != 20; ++i) {
+        const auto none = co_await sluice::within(100us, both.server.read(buffer));
+        EXPECT(none.error() == sluice::errc::deadline_exceeded);
+        auto reader = sluice::spawn(
+            [](const tcp_stream* s) -> task<> {
+                char byte = 0;
+                const auto n = co_await s->read(std::span(&byte, 1));
+                EXPECT(n == 1u);
+            },
+            &both.server);
+        co_await sluice::yield();
+        const auto wrote = co_await both.client.write("x");
+        EXPECT(wrote == 1u);
+        co_await reader.join();
+    }
+}
+
+bool works(const options& o, std::string_view driver, std::string_view reason) {
+    sluice::runtime rt(o);
+    rt.block_on(do_everything);
+    const sluice::runtime_stats s = rt.stats();
+    const bool as_expected =
+        s.workers == o.workers && s.driver == driver && contains(s.driver_reason, reason);
+    if (!as_expected) {
+        std::fprintf(stderr, "%u workers on %s: %s\n", s.workers, s.driver.c_str(),
+                     s.driver_reason.c_str());
+    }
+    return as_expected;
+}
+
+std::error_code error_of_start(const options& o) {
+    try {
+        sluice::runtime rt(o);
+    } catch (const std::system_error& e) {
+        return e.code();
+    }
+    return {};
+}
+
+void fall_back_when_denied(int error) {
+    in_child([error] {
+        if (!EXPECT(deny_call(SYS_io_uring_setup, error))) return;
+        for (const unsigned workers : {1u, 2u}) {
+            const std::string why =
+                "io_uring is refused: " + std::error_code(error, std::generic_category()).message();
+            EXPECT(works(with(workers, driver_kind::automatic), "epoll", why));
+            EXPECT(works(with(workers, driver_kind::epoll), "epoll", "as asked for"));
+            EXPECT(error_of_start(with(workers, driver_kind::uring)).value() == error);
+        }
+    });
+}
+
+}  // namespace
+
+TEST_CASE("driver: where io_uring is not permitted epoll takes its place and says why") {
+    fall_back_when_denied(EPERM);
+}
+
+TEST_CASE("driver: where io_uring does not exist epoll takes its place and says why") {
+    fall_back_when_denied(ENOSYS);
+}
+
+TEST_CASE("driver: where epoll counts only milliseconds everything works") {
+    in_child([] {
+        if (!EXPECT(deny_call(SYS_epoll_pwait2, ENOSYS))) return;
+        for (const unsigned workers : {1u, 2u}) {
+            EXPECT(works(with(workers, driver_kind::epoll), "epoll", "as asked for"));
+        }
+    });
+}
+
+TEST_CASE("driver: where epoll with nanoseconds is not permitted everything works") {
+    in_child([] {
+        if (!EXPECT(deny_call(SYS_epoll_pwait2, EPERM))) return;
+        for (const unsigned workers : {1u, 2u}) {
+            EXPECT(works(with(workers, driver_kind::epoll), "epoll", "as asked for"));
+        }
+    });
+}
+
+TEST_CASE("driver: it is the one that is named and the stats tell") {
+    in_child([] {
+        for (const unsigned workers : {1u, 2u}) {
+            EXPECT(works(with(workers, driver_kind::epoll), "epoll", "as asked for"));
+            if (!uring_is_allowed()) continue;
+            EXPECT(works(with(workers, driver_kind::uring), "io_uring", "as asked for"));
+            EXPECT(works(with(workers, driver_kind::automatic), "io_uring", "available"));
+        }
+    });
+}
+
+TEST_CASE("driver: SLUICE_DRIVER=epoll overrides the program") {
+    in_child(
+        [] {
+            for (const driver_kind k : {driver_kind::automatic, driver_kind::uring}) {
+                EXPECT(works(with(1, k), "epoll", "as asked for"));
+                EXPECT(works(with(2, k), "epoll", "as asked for"));
+            }
+        },
+        {"SLUICE_DRIVER=epoll"});
+}
+
+TEST_CASE("driver: SLUICE_DRIVER=uring overrides the program") {
+    if (!uring_is_allowed()) {
+        WARN("skipped: needs io_uring");
+        return;
+    }
+    in_child(
+        [] {
+            for (const driver_kind k : {driver_kind::automatic, driver_kind::epoll}) {
+                EXPECT(works(with(1, k), "io_uring", "as asked for"));
+                EXPECT(works(with(2, k), "io_uring", "as asked for"));
+            }
+        },
+        {"SLUICE_DRIVER=uring"});
+}
+
+TEST_CASE("driver: SLUICE_DRIVER=uring is no wish but an order") {
+    in_child(
+        [] {
+            if (!EXPECT(deny_call(SYS_io_uring_setup, EPERM))) return;
+            EXPECT(error_of_start(with(1, driver_kind::automatic)).value() == EPERM);
+        },
+        {"SLUICE_DRIVER=uring"});
+}
+
+TEST_CASE("driver: a SLUICE_DRIVER that is none is refused and an empty one is no wish") {
+    in_child(
+        [] {
+            bool refused = false;
+            try {
+                sluice::runtime rt(with(1, driver_kind::automatic));
+            } catch (const std::invalid_argument& e) {
+                refused = contains(e.what(), "kqueue");
+            }
+            EXPECT(refused);
+            ::setenv("SLUICE_DRIVER", "", 1);
+            EXPECT(works(with(1, driver_kind::epoll), "epoll", "as asked for"));
+        },
+        {"SLUICE_DRIVER=kqueue"});
+}
+
+TEST_CASE("driver: eight workers start where little memory may be locked") {
+    if (::geteuid() != 0) {
+        WARN("skipped: needs root");
+        return;
+    }
+    in_child([] {
+        constexpr rlim_t little = 64 << 10;
+        constexpr uid_t nobody = 65534;
+        const rlimit limit{little, little};
+        if (!EXPECT(::setrlimit(RLIMIT_MEMLOCK, &limit) == 0)) return;
+        if (!EXPECT(::setgid(nobody) == 0 && ::setuid(nobody) == 0)) return;
+        ::prctl(PR_SET_DUMPABLE, 1);  // sanitizers read /proc/self
+        for (int i = 0; i != 3; ++i) {
+            sluice::runtime rt(with(8, driver_kind::automatic));
+            rt.block_on(do_everything);
+            const sluice::runtime_stats s = rt.stats();
+            EXPECT(s.workers == 8);
+            // Rings that do not fit are no reason to fail; kernels differ in what they count.
+            EXPECT(s.driver == "io_uring" || contains(s.driver_reason, "io_uring is refused"));
+        }
+    });
+}
+
+TEST_CASE("driver: a runtime that cannot have its descriptors throws and leaves none open") {
+    for (const driver_kind driver : drivers()) {
+        for (const unsigned workers : {1u, 2u}) {
+            const auto before = open_descriptors();
+            int failures = 0;
+            // One more may be opened each time, until it starts.
+            for (int spare = 0; spare != 64; ++spare) {
+                std::error_code e;
+                {
+                    famine none_left;
+                    for (int i = 0; i != spare; ++i) none_left.spare_one();
+                    e = error_of_start(with(workers, driver));
+                }
+                if (!e) break;
+                CHECK(is(e, std::errc::too_many_files_open));
+                ++failures;
+            }
+            CHECK(failures > 0);
+            CHECK(failures < 64);
+            CHECK(open_descriptors() == before);
+        }
+    }
+}
+
+TEST_CASE("listen_tcp: where there is no IPv6 every address means IPv4") {
+    in_child([] {
+        if (!EXPECT(deny_family(AF_INET6, EAFNOSUPPORT))) return;
+        for (const unsigned workers : {1u, 2u}) {
+            sluice::runtime rt(with(workers, driver_kind::automatic));
+            rt.block_on([]() -> task<> {
+                for (const char* text : {":0", "*:0", "[::]:0"}) {
+                    const tcp_listener l = listener(text);
+                    const auto at = l.local_address().value();
+                    EXPECT(at.family() == AF_INET);
+                    const std::string to = "127.0.0.1:" + std::to_string(at.port());
+                    const auto conn = co_await sluice::io::connect_tcp(to);
+                    EXPECT(conn.has_value());
+                }
+                EXPECT(is(sluice::io::listen_tcp("[::1]:0").error(),
+                          std::errc::address_family_not_supported));
+                const auto conn = co_await sluice::io::connect_tcp("[::1]:80");
+                EXPECT(is(conn.error(), std::errc::address_family_not_supported));
+            });
+        }
+    });
+}

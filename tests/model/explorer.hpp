@@ -1,0 +1,69 @@
+#pragma once
+
+// The header that SLUICE_MODEL names: the runtime's seam, answered by the explorer.
+
+#include <new>
+
+#include "atomic.hpp"
+
+namespace sluice::model {
+
+inline void full_fence() noexcept {
+    world::current().run_fence(world::fence::full);
+}
+inline void light_fence() noexcept {
+    world::current().run_fence(world::fence::light);
+}
+inline void heavy_fence() noexcept {
+    world::current().run_fence(world::fence::heavy);
+}
+inline void cpu_relax() noexcept {
+    world::current().spin();
+}
+
+inline std::uint32_t lock_identity() noexcept {
+    return world::current().identity();
+}
+
+/// Global: made anew, and empty, in each schedule.
+inline atomic<const void*>& lock_seat(std::uint32_t identity) noexcept {
+    using seat = atomic<const void*>;
+    struct place {
+        alignas(seat) std::byte bytes[sizeof(seat)];
+        std::uint64_t schedule = 0;
+    };
+    static place places[max_threads + 1];
+    place& p = places[identity];
+    if (p.schedule != world::current().schedule_number()) {
+        p.schedule = world::current().schedule_number();
+        ::new (p.bytes) seat(nullptr, static_storage{});
+    }
+    return *std::launder(reinterpret_cast<seat*>(p.bytes));
+}
+
+/// A nanosecond a step.
+inline std::int64_t now() noexcept {
+    return world::current().steps();
+}
+
+class random_source {
+public:
+    explicit random_source(std::uint64_t seed) noexcept : generator_(seed) {}
+
+    std::uint64_t next() noexcept { return generator_.next(); }
+
+    /// Part of the schedule: search tries each answer.
+    std::uint32_t below(std::uint32_t bound) noexcept {
+        return bound == 1 ? 0 : static_cast<std::uint32_t>(world::current().chance(bound));
+    }
+
+private:
+    generator generator_;
+};
+
+class spin_wait {
+public:
+    void pause() noexcept { world::current().spin(); }
+};
+
+}  // namespace sluice::model

@@ -1,0 +1,248 @@
+// What becomes of tasks that are left when their runtime ends.
+#include <sluice/runtime/runtime.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <sluice/channels/chan.hpp>
+#include <sluice/runtime/sleep.hpp>
+#include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/wait_group.hpp>
+
+#include "support.hpp"
+
+using namespace std::chrono_literals;
+using sluice::task;
+
+namespace {
+
+sluice::options with_workers(unsigned n) {
+    sluice::options o;
+    o.workers = n;
+    return o;
+}
+
+/// Tells the children of a frame whether it is still there.
+class flag {
+public:
+    explicit flag(std::atomic<bool>* up) noexcept : up_(up) { *up_ = true; }
+    flag(const flag&) = delete;
+    flag& operator=(const flag&) = delete;
+    ~flag() { *up_ = false; }
+
+private:
+    std::atomic<bool>* up_;
+};
+
+class witness {
+public:
+    witness(std::atomic<bool>* parent, std::atomic<int>* late) noexcept
+        : parent_(parent), late_(late) {}
+    witness(const witness&) = delete;
+    witness& operator=(const witness&) = delete;
+    ~witness() {
+        if (!*parent_) ++*late_;
+    }
+
+private:
+    std::atomic<bool>* parent_;
+    std::atomic<int>* late_;
+};
+
+struct family {
+    std::atomic<bool> parent{false};
+    std::atomic<int> late{0};
+    std::atomic<int> waiting{0};
+};
+
+task<> child(family* f) {
+    const witness w(&f->parent, &f->late);
+    ++f->waiting;
+    static_cast<void>(co_await sluice::chan<>().recv());
+}
+
+task<> parent(family* f) {
+    const flag up(&f->parent);
+    sluice::wait_group group;
+    for (int i = 0; i != 10; ++i) group.go(child, f);
+    co_await group.wait();
+}
+
+task<> start_parent(family* f) {
+    sluice::go(parent, f);
+    co_return;
+}
+
+task<> locked_child(std::reference_wrapper<sluice::mutex> mu) {
+    const auto guard = co_await mu.get().lock();
+    static_cast<void>(co_await sluice::chan<>().recv());
+}
+
+task<> mutex_parent(std::atomic<bool>* up) {
+    sluice::mutex mu;
+    sluice::wait_group group;
+    for (int i = 0; i != 50; ++i) group.go(locked_child, std::ref(mu));
+    char large[3000];
+    std::memset(large, 0, sizeof large);
+    *up = true;
+    co_await group.wait();
+    large[0] = large[1];
+}
+
+task<> deep(int n, std::atomic<bool>* there) {
+    if (n == 0) {
+        *there = true;
+        static_cast<void>(co_await sluice::chan<>().recv());
+        co_return;
+    }
+    co_await deep(n - 1, there);
+}
+
+template <class T>
+void wait_until(const std::atomic<T>& value, T wanted) {
+    while (value != wanted) std::this_thread::yield();
+}
+
+}  // namespace
+
+TEST_CASE("cut: children go before the parent whose wait_group they count for") {
+    for (const unsigned workers : {1u, 2u}) {
+        for (int round = 0; round != 50; ++round) {
+            family f;
+            sluice::runtime rt(with_workers(workers));
+            if (round % 2 == 0) {
+                rt.go(parent, &f);
+            } else {
+                rt.go(start_parent, &f);
+            }
+            wait_until(f.waiting, 10);
+            CHECK(rt.shutdown(0s).cut.size() >= 11);
+            REQUIRE(f.late == 0);
+            REQUIRE_FALSE(f.parent);
+        }
+    }
+}
+
+TEST_CASE("cut: children go first also where their frames are older memory than their parent's") {
+    for (int round = 0; round != 50; ++round) {
+        family f;
+        sluice::runtime rt(with_workers(1));
+        rt.block_on([]() -> task<> {
+            for (int i = 0; i != 20; ++i) sluice::go([]() -> task<> { co_await sluice::yield(); });
+            co_await sluice::yield();  // the worker's pool has blocks now
+        });
+        std::thread([&rt, &f] {
+            rt.go(parent, &f);
+            wait_until(f.waiting, 10);
+        }).join();
+        CHECK(rt.shutdown(0s).cut.size() >= 11);
+        REQUIRE(f.late == 0);
+    }
+}
+
+TEST_CASE("cut: holders and waiters of a mutex that lives in a cut frame end in order") {
+    for (int round = 0; round != 50; ++round) {
+        std::atomic<bool> up{false};
+        sluice::runtime rt(with_workers(2));
+        rt.go(mutex_parent, &up);
+        wait_until(up, true);
+        CHECK(rt.shutdown(0s).cut.size() >= 51);
+    }
+}
+
+TEST_CASE("cut: a chain of 10,000 awaits is described and freed") {
+    std::atomic<bool> there{false};
+    sluice::runtime rt(with_workers(1));
+    rt.go(deep, 10'000, &there);
+    wait_until(there, true);
+    const auto report = rt.shutdown(0s);
+    REQUIRE(report.cut.size() == 1);
+    CHECK(report.cut[0].stack.size() == 10'001);
+}
+
+TEST_CASE("cut: a mutex held by a task that is cut is free afterwards, and its waiters are gone") {
+    sluice::mutex mu;
+    std::atomic<int> started{0};
+    {
+        sluice::runtime rt(with_workers(1));
+        for (int i = 0; i != 3; ++i) {
+            rt.go(
+                [](sluice::mutex* m, std::atomic<int>* s) -> task<> {
+                    ++*s;
+                    const auto guard = co_await m->lock();
+                    static_cast<void>(co_await sluice::chan<>().recv());
+                },
+                &mu, &started);
+        }
+        wait_until(started, 3);
+        CHECK(rt.shutdown(0s).cut.size() == 3);
+    }
+    CHECK(mu.try_lock().owns_lock());
+}
+
+TEST_CASE("cut: a wait_group outside counts out the tasks that are cut, started or not") {
+    sluice::wait_group group;
+    std::atomic<int> stage{0};
+    {
+        sluice::runtime rt(with_workers(1));
+        rt.go([&group, &stage] {
+            for (int i = 0; i != 10; ++i)
+                group.go([]() -> task<> { static_cast<void>(co_await sluice::chan<>().recv()); });
+            stage = 1;
+            while (stage != 2) std::this_thread::yield();
+        });
+        wait_until(stage, 1);
+        std::thread opener([&rt, &stage] {
+            while (!rt.stopping().err()) std::this_thread::yield();
+            stage = 2;
+        });
+        CHECK(rt.shutdown(0s).cut.size() == 10);
+        opener.join();
+    }
+    run_on(1, [&group]() -> task<> { co_await group.wait(); });
+}
+
+TEST_CASE("cut: destructors of cut tasks may use channels, contexts and handles of the runtime") {
+    const auto ch = sluice::make_chan<int>(1);
+    auto [ctx, cancel] = sluice::with_cancel(sluice::background());
+    std::atomic<bool> up{false};
+    {
+        sluice::runtime rt(with_workers(2));
+        class at_exit {
+        public:
+            at_exit(sluice::chan<int> c, sluice::cancel_function f) noexcept
+                : ch_(std::move(c)), cancel_(std::move(f)) {}
+            at_exit(at_exit&&) noexcept = default;
+            ~at_exit() {
+                if (ch_ && ch_.size() == 0) EXPECT(ch_.try_send(7));
+            }
+
+        private:
+            sluice::chan<int> ch_;
+            sluice::cancel_function cancel_;
+        };
+        rt.go(
+            [](at_exit, std::atomic<bool>* u) -> task<> {
+                *u = true;
+                static_cast<void>(co_await sluice::chan<>().recv());
+            },
+            at_exit(ch, std::move(cancel)), &up);
+        rt.go(
+            [](sluice::context c, sluice::chan<int> from) -> task<> {
+                co_await c.done();
+                EXPECT(false);
+                static_cast<void>(co_await from.recv());
+            },
+            ctx, ch);
+        wait_until(up, true);
+        CHECK(rt.shutdown(0s).cut.size() == 2);
+    }
+    CHECK(ctx.err() == sluice::errc::canceled);
+    CHECK(ch.try_recv() == 7);
+    report_expectations();
+}

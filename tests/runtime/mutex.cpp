@@ -1,0 +1,172 @@
+#include <sluice/runtime/sync/mutex.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include <sluice/runtime/select.hpp>
+#include <sluice/runtime/sleep.hpp>
+#include <sluice/runtime/spawn.hpp>
+#include <sluice/runtime/sync/wait_group.hpp>
+#include <sluice/runtime/within.hpp>
+
+#include "support.hpp"
+
+using namespace std::chrono_literals;
+using sluice::mutex;
+using sluice::task;
+
+TEST_CASE("mutex: at most one task holds it, under stress") {
+    on_workers([]() -> task<> {
+        mutex mu;
+        std::int64_t plain = 0;
+        int inside = 0;
+        sluice::wait_group group;
+        for (int i = 0; i != 50; ++i) {
+            group.go([&mu, &plain, &inside, i]() -> task<> {
+                for (int k = 0; k != 400; ++k) {
+                    const auto guard = co_await mu.lock();
+                    EXPECT(++inside == 1);
+                    ++plain;
+                    if ((i + k) % 16 == 0) co_await sluice::yield();
+                    --inside;
+                }
+            });
+        }
+        co_await group.wait();
+        EXPECT(plain == 20'000);
+        EXPECT(mu.try_lock().owns_lock());
+    });
+}
+
+TEST_CASE("mutex: waiters get it in the order in which they came") {
+    run_on(1, []() -> task<> {
+        mutex mu;
+        std::vector<int> order;
+        sluice::wait_group group;
+        auto held = co_await mu.lock();
+        for (int i = 0; i != 20; ++i) {
+            group.go(
+                [](mutex* m, std::vector<int>* o, int n) -> task<> {
+                    const auto guard = co_await m->lock();
+                    o->push_back(n);
+                    co_await sluice::yield();
+                },
+                &mu, &order, i);
+            co_await sluice::yield();
+        }
+        held.unlock();
+        EXPECT(!mu.try_lock().owns_lock());  // handed over: nobody barges in
+        co_await group.wait();
+        bool sorted = order.size() == 20;
+        for (std::size_t i = 0; i != order.size(); ++i)
+            sorted = sorted && order[i] == static_cast<int>(i);
+        EXPECT(sorted);
+    });
+}
+
+TEST_CASE("mutex: letting the guard go unlocks, once") {
+    on_workers([]() -> task<> {
+        mutex mu;
+        mutex other;
+        {
+            auto guard = co_await mu.lock();
+            EXPECT(guard.owns_lock());
+            EXPECT(!mu.try_lock().owns_lock());
+            auto moved = std::move(guard);
+            EXPECT(!guard.owns_lock());
+            EXPECT(moved.owns_lock());
+        }
+        auto guard = co_await mu.lock();
+        guard.unlock();
+        guard.unlock();
+        EXPECT(!guard.owns_lock());
+        auto tried = mu.try_lock();
+        EXPECT(tried.owns_lock());
+        auto second = other.try_lock();
+        tried = std::move(second);  // lets go of mu
+        EXPECT(mu.try_lock().owns_lock());
+        EXPECT(!other.try_lock().owns_lock());
+    });
+}
+
+TEST_CASE("mutex: it is bound to no task: another may unlock") {
+    on_workers([]() -> task<> {
+        mutex mu;
+        auto guard = co_await mu.lock();
+        auto handle = sluice::spawn([](sluice::mutex_guard g) { g.unlock(); }, std::move(guard));
+        const auto again = co_await mu.lock();
+        EXPECT(again.owns_lock());
+        co_await handle.join();
+    });
+}
+
+TEST_CASE("mutex: a lock that loses a select or runs out of time is not taken") {
+    on_workers([]() -> task<> {
+        mutex mu;
+        mutex free;
+        for (int i = 0; i != 100; ++i) {
+            auto held = co_await mu.lock();
+            const auto timed = co_await sluice::within(0s, mu.lock());
+            EXPECT(!timed);
+            const auto raced = co_await select(mu.lock(), sluice::sleep_for(1us));
+            EXPECT(raced.index() == 1);
+            const auto none = co_await select(mu.lock(), sluice::otherwise);
+            EXPECT(none.index() == 1);
+            held.unlock();
+            EXPECT(mu.try_lock().owns_lock());
+            {
+                const auto both = co_await select(mu.lock(), free.lock());
+                EXPECT(mu.try_lock().owns_lock() == (both.index() == 1));
+                EXPECT(free.try_lock().owns_lock() == (both.index() == 0));
+            }
+            EXPECT(mu.try_lock().owns_lock());
+            EXPECT(free.try_lock().owns_lock());
+        }
+    });
+}
+
+TEST_CASE("mutex: locks that race with time-outs exclude each other, and none is lost") {
+    on_workers([]() -> task<> {
+        mutex mu;
+        int inside = 0;
+        sluice::wait_group group;
+        for (int i = 0; i != 20; ++i) {
+            group.go([&mu, &inside, i]() -> task<> {
+                for (int k = 0; k != 100; ++k) {
+                    const auto guard =
+                        co_await sluice::within(std::chrono::microseconds((i * k) % 20), mu.lock());
+                    if (!guard) continue;
+                    EXPECT(++inside == 1);
+                    co_await sluice::yield();
+                    --inside;
+                }
+            });
+        }
+        co_await group.wait();
+        EXPECT(mu.try_lock().owns_lock());
+    });
+}
+
+TEST_CASE("mutex: a waiter that is cut leaves the queue, and a holder that is cut unlocks") {
+    on_workers([]() -> task<> {
+        mutex mu;
+        auto held = co_await mu.lock();
+        {
+            auto [ctx, cancel] = sluice::with_cancel(sluice::background());
+            auto waiter = sluice::spawn(
+                [](mutex* m, sluice::context c) -> task<bool> {
+                    const auto guard = co_await sluice::within(c, m->lock());
+                    co_return guard.has_value();
+                },
+                &mu, ctx);
+            co_await sluice::yield();
+            cancel();
+            const bool got = co_await waiter.join();
+            EXPECT(!got);
+        }
+        held.unlock();
+        EXPECT(mu.try_lock().owns_lock());
+    });
+}
