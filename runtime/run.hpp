@@ -35,6 +35,11 @@ struct main_outcome {
     void take_error() noexcept { result.set_error(std::current_exception()); }
 };
 
+/// What run() gives for the coroutine function F: its task's result, 0 for task<>.
+template <class F, class... Args>
+using run_result =
+    std::conditional_t<std::is_void_v<awaited_result<F, Args...>>, int, awaited_result<F, Args...>>;
+
 void end_of_main(bool failed) noexcept;
 void run_until_quiescent(options o, task<> main_task);
 
@@ -66,7 +71,7 @@ task<> run_main(main_outcome<T>* outcome, F fn, Args... args) {
 /// threads of the program's own that may still wake a task are not seen, so such programs use class
 /// runtime.
 template <class F, class... Args>
-auto run(options o, F&& fn, Args&&... args) {
+detail::run_result<F, Args...> run(options o, F&& fn, Args&&... args) {
     using task_type = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
     static_assert(detail::is_task<task_type>,
                   "run() takes a coroutine function that returns sluice::task");
@@ -85,7 +90,7 @@ auto run(options o, F&& fn, Args&&... args) {
 
 template <class F, class... Args>
     requires(!std::is_same_v<std::remove_cvref_t<F>, options>)
-auto run(F&& fn, Args&&... args) {
+detail::run_result<F, Args...> run(F&& fn, Args&&... args) {
     return run(options{}, std::forward<F>(fn), std::forward<Args>(args)...);
 }
 

@@ -49,7 +49,7 @@ public:
     /// Runs fn(args...) as a task and blocks the calling thread until it has ended; gives its
     /// result or its exception.
     template <class F, class... Args>
-    auto block_on(F&& fn, Args&&... args) {
+    decltype(auto) block_on(F&& fn, Args&&... args) {
         return spawn(std::forward<F>(fn), std::forward<Args>(args)...).get();
     }
 

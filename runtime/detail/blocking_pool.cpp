@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <deque>
 #include <mutex>
 #include <system_error>
@@ -20,7 +21,8 @@ constexpr unsigned most_threads = 512;  // more calls than that wait in the queu
 
 class blocking_pool {
 public:
-    ~blocking_pool() {
+    /// For the end of the process: waits for the calls under way.
+    void drain() {
         std::unique_lock lock(mutex_);
         stopping_ = true;
         work_.notify_all();
@@ -64,8 +66,6 @@ private:
             lock.lock();
         }
         --threads_;
-        // The process may end once the last thread is counted out: nothing is touched after the
-        // lock's release.
         std::notify_all_at_thread_exit(ended_, std::move(lock));
     }
 
@@ -79,8 +79,13 @@ private:
 };
 
 blocking_pool& pool() {
-    static blocking_pool instance;
-    return instance;
+    // Never destroyed: the last thread may still be on its way out of ended_ when drain() returns.
+    static blocking_pool* const instance = [] {
+        auto* const made = new blocking_pool;
+        std::atexit([] { pool().drain(); });
+        return made;
+    }();
+    return *instance;
 }
 
 }  // namespace

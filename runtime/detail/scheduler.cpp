@@ -241,6 +241,7 @@ void scheduler::drop_queued() {
 std::vector<task_info> scheduler::cut() {
     drop_queued();
     wait_until_unpinned();
+    if (num_tasks() == 0) return {};
     std::vector<void*> frames;
     frame_pool::for_each_block([this, &frames](block_header& h) {
         if (h.runtime_id.load(relaxed) == id_) frames.push_back(h.memory());

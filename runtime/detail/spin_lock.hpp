@@ -48,6 +48,7 @@ public:
         lock_slow(me);
     }
 
+    /// Waits, shortly, for a favourite that is inside; not for that favourite itself to call.
     bool try_lock() noexcept {
         if (held_.load(relaxed) || held_.exchange(true, acquire)) return false;
         if (favourite_.load(relaxed) != 0) revoke();
