@@ -86,7 +86,11 @@ int read_leaf::attempt() noexcept {
     count_ = static_cast<std::size_t>(n);
     // Less than was asked for: the socket is empty now, and the next read need not find that out by
     // a call.
-    if (count_ != 0 && count_ < buffer_.size()) of().drained();
+    if (count_ != 0 && count_ < buffer_.size()) {
+        of().drained();
+    } else {
+        of().not_drained();
+    }
     return 0;
 }
 
@@ -98,7 +102,7 @@ read_leaf::result_type read_leaf::take() const noexcept {
 int readable_leaf::attempt() noexcept {
     if (of().has_received()) return 0;
     if (of().receives()) return EAGAIN;
-    if (of().watched()) return 0;  // there was an edge since the last read that took all
+    if (of().had_edge(side::read)) return 0;
     char byte = 0;
     const ssize_t n = uninterrupted([&] { return ::recv(fd(), &byte, 1, MSG_PEEK); });
     return n < 0 && n == -EAGAIN ? EAGAIN : 0;  // an error is for the read to tell

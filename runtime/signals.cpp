@@ -47,14 +47,15 @@ public:
     ~registration();
 
     const context& ctx() const noexcept { return cancellable_.first; }
-    bool wants(int signal) const noexcept;
-    void end(int signal) const noexcept {
-        cancellable_.second(std::error_code(signal, signal_category()));
-    }
     const std::vector<int>& signals() const noexcept { return signals_; }
+    /// What has arrived by now is not for this one.
+    void ignore_earlier() noexcept;
+    /// Ends the context if one of its signals has arrived since.
+    void look() const noexcept;
 
 private:
     const std::vector<int> signals_;
+    std::vector<unsigned> earlier_;  // how often each had arrived when this one was added
     std::pair<context, cancel_cause_function> cancellable_;
     std::uint32_t runtime_id_;
 };
@@ -64,7 +65,7 @@ namespace {
 using registration = signal_stop_function::registration;
 
 constexpr int most_signals = 65;
-detail::atomic<unsigned> arrived[most_signals];
+detail::atomic<unsigned> arrived[most_signals];  // how often each has arrived, ever
 sem_t arrival;
 
 void handle(int signal) {
@@ -89,6 +90,7 @@ public:
                 throw std::system_error(error, std::generic_category(), "sluice: notify_context");
             }
         }
+        r.ignore_earlier();
         all_.push_back(&r);
     }
 
@@ -120,12 +122,7 @@ private:
         for (;;) {
             if (::sem_wait(&arrival) != 0) continue;
             const std::lock_guard guard(mutex_);
-            for (int s = 1; s != most_signals; ++s) {
-                if (arrived[s].exchange(0, detail::acquire) == 0) continue;
-                for (const registration* const r : all_) {
-                    if (r->wants(s)) r->end(s);
-                }
-            }
+            for (const registration* const r : all_) r->look();
         }
     }
 
@@ -145,6 +142,7 @@ hub& the_hub() {
 signal_stop_function::registration::registration(const context& parent,
                                                  std::initializer_list<int> signals)
     : signals_(signals),
+      earlier_(signals_.size()),
       cancellable_(with_cancel_cause(parent)),
       runtime_id_(detail::require_worker("notify_context()").owner().id()) {
     the_hub().add(*this);
@@ -161,11 +159,19 @@ signal_stop_function::registration::~registration() {
     home->unpin();
 }
 
-bool signal_stop_function::registration::wants(int signal) const noexcept {
-    for (const int s : signals_) {
-        if (s == signal) return true;
+void signal_stop_function::registration::ignore_earlier() noexcept {
+    for (std::size_t i = 0; i != signals_.size(); ++i) {
+        earlier_[i] = arrived[signals_[i]].load(detail::acquire);
     }
-    return false;
+}
+
+void signal_stop_function::registration::look() const noexcept {
+    for (std::size_t i = 0; i != signals_.size(); ++i) {
+        const int signal = signals_[i];
+        if (arrived[signal].load(detail::acquire) == earlier_[i]) continue;
+        cancellable_.second(std::error_code(signal, signal_category()));
+        return;
+    }
 }
 
 signal_stop_function::signal_stop_function(std::unique_ptr<registration> r) noexcept

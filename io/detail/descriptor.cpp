@@ -86,11 +86,11 @@ void descriptor::edge(edges e) noexcept {
         const std::lock_guard guard(gate_);
         if (e.hang_up) hung_up_ = true;
         if (e.read || e.hang_up) {
-            ready_[index(side::read)] = true;
+            ready_[index(side::read)] = readiness::edge;
             wake_all(side::read, wakes);
         }
         if (e.write || e.hang_up) {
-            ready_[index(side::write)] = true;
+            ready_[index(side::write)] = readiness::edge;
             wake_all(side::write, wakes);
         }
     }
@@ -119,7 +119,7 @@ void descriptor::received(std::span<const std::byte> bytes, bool whole) noexcept
         if (!queue(bytes)) receive_end_ = ENOMEM;
         if (whole) bulk_ = true;
         if (whole || queued_ > most_queued || receive_end_ != open) stop_receive();
-        ready_[index(side::read)] = true;
+        ready_[index(side::read)] = readiness::edge;
         wake_all(side::read, wakes);
     }
     wakes.wake_all();
@@ -130,7 +130,7 @@ void descriptor::receive_failed(int error) noexcept {
     {
         const std::lock_guard guard(gate_);
         receive_end_ = error;
-        ready_[index(side::read)] = true;
+        ready_[index(side::read)] = readiness::edge;
         wake_all(side::read, wakes);
     }
     wakes.wake_all();
@@ -161,6 +161,7 @@ ssize_t descriptor::take_received(std::span<std::byte> into) noexcept {
 }
 
 void descriptor::ended(registration& r) noexcept {
+    wake_list wakes;
     {
         const std::lock_guard guard(gate_);
         r.home = nullptr;
@@ -168,8 +169,13 @@ void descriptor::ended(registration& r) noexcept {
             ::close(fd_);
             number_closed_ = true;
         }
+        // Those who wait try again, and start anew.
+        for (const side s : {side::read, side::write}) {
+            ready_[index(s)] = readiness::unknown;
+            wake_all(s, wakes);
+        }
     }
-    edge({true, true, false});  // those who wait try again, and start anew
+    wakes.wake_all();
     unref();
 }
 

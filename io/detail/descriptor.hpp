@@ -11,12 +11,13 @@
 //   better off with reads of its own; its receive ends, and edges serve it from then on.
 //
 // Invariants (under gate_)
-//   ready_[side] false means: the last attempt would have blocked and no edge has come since, so
-//   waiting is safe. It is set by edges and cleared only by an attempt made under the gate. A short
-//   read also clears it, to spare the call that would find the socket empty, unless the peer has
-//   hung up: the edge that told so will not come again. While the receive stands, nobody else reads
-//   from the socket: the bytes would change their order. The number is closed when no registration
-//   is left, never before, so that it cannot be reused while the kernel may still report on it.
+//   ready_[side] is `no` only if the last attempt would have blocked and no edge has come since, so
+//   that waiting is safe. Edges change it to `edge`, and it becomes `no` only by an attempt made
+//   under the gate. A short read also clears it, to spare the call that would find the socket
+//   empty, unless the peer has hung up: the edge that told so will not come again. While the
+//   receive stands, nobody else reads from the socket: the bytes would change their order. The
+//   number is closed when no registration is left, never before, so that it cannot be reused while
+//   the kernel may still report on it.
 //
 // Rejected: receiving straight into the task's buffer by io_uring (a lost race could have taken
 // bytes already, and each cancellation needs the kernel's answer before the task may go on), one
@@ -38,6 +39,13 @@ namespace sluice::io::detail {
 
 enum class side : std::uint8_t { read, write };
 
+/// What is known of a side without asking the kernel.
+enum class readiness : std::uint8_t {
+    unknown,  // nothing: try
+    edge,     // it has become ready since an attempt would have blocked
+    no,       // an attempt would block
+};
+
 class descriptor {
 public:
     /// Owns fd from now on. Closes it on failure. Throws std::bad_alloc.
@@ -54,18 +62,22 @@ public:
     // Gate held.
 
     bool closed() const noexcept { return closed_; }
-    bool ready(side s) const noexcept { return ready_[index(s)]; }
+    bool ready(side s) const noexcept { return ready_[index(s)] != readiness::no; }
+    bool had_edge(side s) const noexcept { return ready_[index(s)] == readiness::edge; }
     /// An attempt at that side would have blocked.
-    void would_block(side s) noexcept { ready_[index(s)] = false; }
+    void would_block(side s) noexcept { ready_[index(s)] = readiness::no; }
     /// A read took all there was.
-    void drained() noexcept { ready_[index(side::read)] = hung_up_; }
+    void drained() noexcept {
+        ready_[index(side::read)] = hung_up_ ? readiness::unknown : readiness::no;
+    }
+    /// A read filled its buffer: there may be more.
+    void not_drained() noexcept { ready_[index(side::read)] = readiness::unknown; }
     void enlist(side s, sluice::detail::leaf& l) noexcept;
     void stepped_out(sluice::detail::leaf& l) noexcept;
     /// Makes sure that edges are reported. Returns errno.
     int watch() noexcept;
     /// The same for a stream that is to be read.
     int watch_stream() noexcept;
-    bool watched() const noexcept { return poll_.home != nullptr; }
 
     /// The receive stands, or has left something to take: reads must not go to the socket.
     bool receives() const noexcept {
@@ -118,7 +130,7 @@ private:
     sluice::detail::atomic<std::uint32_t> refs_{1};
     spin_lock gate_;
     // Under gate_.
-    bool ready_[2] = {true, true};  // nothing is known yet: try first
+    readiness ready_[2] = {readiness::unknown, readiness::unknown};
     bool hung_up_ = false;
     bool closed_ = false;
     bool number_closed_ = false;

@@ -25,7 +25,7 @@ TEST_CASE("within: no time makes a read a try") {
         std::array<char, 8> buffer{};
         for (int i = 0; i != 100; ++i) {
             const auto none = co_await within(0s, both.server.read(buffer));
-            EXPECT(none.error() == errc::deadline_exceeded);
+            EXPECT(failed_with(none, errc::deadline_exceeded));
             const auto wrote = co_await both.client.write_all("ab");
             EXPECT(wrote.has_value());
             const auto there = co_await both.server.readable();
@@ -43,7 +43,7 @@ TEST_CASE("within: a read ends when its time is up and later bytes are whole") {
         const auto start = std::chrono::steady_clock::now();
         const auto late = co_await within(20ms, both.server.read(buffer));
         const auto took = std::chrono::steady_clock::now() - start;
-        EXPECT(late.error() == errc::deadline_exceeded);
+        EXPECT(failed_with(late, errc::deadline_exceeded));
         EXPECT(took >= 20ms);
         EXPECT(took < 5s);
         const auto wrote = co_await both.client.write_all("whole");
@@ -66,11 +66,11 @@ TEST_CASE("within: a context that has ended wins over bytes that are there") {
         std::array<char, 8> buffer{};
         for (int i = 0; i != 100; ++i) {
             const auto refused = co_await within(ended.first, both.server.read(buffer));
-            EXPECT(refused.error() == errc::canceled);
+            EXPECT(failed_with(refused, errc::canceled));
         }
         const auto expired = sluice::with_timeout(sluice::background(), 0s);
         const auto late = co_await within(expired.first, both.server.read(buffer));
-        EXPECT(late.error() == errc::deadline_exceeded);
+        EXPECT(failed_with(late, errc::deadline_exceeded));
         const auto n = co_await both.server.read(buffer);
         EXPECT(n == 3u);
     });
@@ -88,13 +88,13 @@ TEST_CASE("within: cancelling ends a read, an accept and a write that wait") {
                 [](const tcp_stream* s, sluice::context until) -> task<> {
                     std::array<char, 8> buffer;
                     const auto n = co_await within(until, s->read(buffer));
-                    EXPECT(n.error() == errc::canceled);
+                    EXPECT(failed_with(n, errc::canceled));
                 },
                 &both.server, ctx.first);
             all.go(
                 [](const tcp_listener* at, sluice::context until) -> task<> {
                     const auto conn = co_await within(until, at->accept());
-                    EXPECT(conn.error() == errc::canceled);
+                    EXPECT(failed_with(conn, errc::canceled));
                 },
                 &l, ctx.first);
             // Nobody reads at the other end.
@@ -102,7 +102,7 @@ TEST_CASE("within: cancelling ends a read, an accept and a write that wait") {
                 [](const tcp_stream* s, const std::vector<std::byte>* from,
                    sluice::context until) -> task<> {
                     const auto wrote = co_await within(until, s->write_all(*from));
-                    EXPECT(wrote.error() == errc::canceled);
+                    EXPECT(failed_with(wrote, errc::canceled));
                 },
                 &both.server, &bytes, ctx.first);
             co_await yield_times(round % 4);
@@ -162,7 +162,7 @@ task<> race_reads(std::uint64_t seed) {
             EXPECT(*n > 0);
             got += *n;
         } else {
-            EXPECT(n.error() == errc::canceled);
+            EXPECT(failed_with(n, errc::canceled));
             ++canceled;
         }
     }
@@ -213,7 +213,7 @@ task<> race_accepts(std::uint64_t seed) {
             ++accepted;
             const auto told = co_await conn->write("x");
             EXPECT(told == 1u);
-        } else if (!EXPECT(conn.error() == errc::canceled)) {
+        } else if (!EXPECT(failed_with(conn, errc::canceled))) {
             break;
         }
     }
@@ -253,7 +253,7 @@ TEST_CASE("within: a deadline that races with a read conserves every byte") {
                 if (n) {
                     got += *n;
                 } else {
-                    EXPECT(n.error() == errc::deadline_exceeded);
+                    EXPECT(failed_with(n, errc::deadline_exceeded));
                 }
             }
             orders.close();

@@ -18,34 +18,35 @@ using sluice::io::endpoint;
 
 namespace {
 
-bool is_bad(const std::error_code& e) {
-    return is(e, std::errc::bad_file_descriptor);
+template <class T>
+bool is_bad(const sluice::result<T>& r) {
+    return failed_with(r, std::errc::bad_file_descriptor);
 }
 
 task<> wait_to_read(const tcp_stream* s) {
     std::array<char, 8> buffer;
     const auto n = co_await s->read(buffer);
     EXPECT(!n);
-    EXPECT(is_bad(n.error()));
+    EXPECT(is_bad(n));
 }
 
 task<> wait_until_readable(const tcp_stream* s) {
     const auto there = co_await s->readable();
     EXPECT(!there);
-    EXPECT(is_bad(there.error()));
+    EXPECT(is_bad(there));
 }
 
 task<> wait_to_write(const tcp_stream* s) {
     static const std::vector<std::byte> bytes(std::size_t{64} << 20);
     const auto wrote = co_await s->write_all(bytes);
     EXPECT(!wrote);
-    EXPECT(is_bad(wrote.error()));
+    EXPECT(is_bad(wrote));
 }
 
 task<> wait_to_accept(const tcp_listener* l) {
     const auto conn = co_await l->accept();
     EXPECT(!conn);
-    EXPECT(is_bad(conn.error()));
+    EXPECT(is_bad(conn));
 }
 
 }  // namespace
@@ -134,7 +135,7 @@ TEST_CASE("close: connections in the backlog of a closed listener are reset") {
         std::array<char, 8> buffer;
         const auto end = co_await sluice::within(10s, conn->read(buffer));
         EXPECT(!end);
-        EXPECT(is(end.error(), std::errc::connection_reset));
+        EXPECT(failed_with(end, std::errc::connection_reset));
     });
 }
 

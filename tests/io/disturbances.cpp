@@ -91,10 +91,10 @@ task<> connect_under_storm() {
         EXPECT(both.client.remote_address().has_value());  // connected it is
         close_resets(both.client);
         const auto refused = co_await sluice::io::connect_tcp(nobody);
-        EXPECT(is(refused.error(), std::errc::connection_refused));
+        EXPECT(failed_with(refused, std::errc::connection_refused));
         std::array<char, 4> buffer;
         const auto late = co_await sluice::within(50us, both.server.read(buffer));
-        EXPECT(late.error() == sluice::errc::deadline_exceeded);
+        EXPECT(failed_with(late, sluice::errc::deadline_exceeded));
     }
 }
 
@@ -176,7 +176,7 @@ task<> watch_then_compute(const tcp_listener* l, std::atomic<bool>* computing,
     auto answers = std::make_shared<tcp_stream>(std::move(*conn));
     const std::thread::id watcher = std::this_thread::get_id();
     const auto none = co_await sluice::within(1ms, answers->readable());
-    EXPECT(none.error() == sluice::errc::deadline_exceeded);
+    EXPECT(failed_with(none, sluice::errc::deadline_exceeded));
     if (std::this_thread::get_id() != watcher) {
         *failed = true;  // it goes on elsewhere: another attempt
         co_return;

@@ -85,7 +85,7 @@ TEST_CASE("listen_tcp: a port in use is refused and reuse_port shares it") {
         const endpoint taken = first.local_address().value();
         const auto second = listen_tcp(taken);
         EXPECT(!second);
-        EXPECT(is(second.error(), std::errc::address_in_use));
+        EXPECT(failed_with(second, std::errc::address_in_use));
 
         listen_options shared;
         shared.reuse_port = true;
@@ -93,16 +93,16 @@ TEST_CASE("listen_tcp: a port in use is refused and reuse_port shares it") {
         EXPECT(third.has_value());
         const endpoint both = third->local_address().value();
         EXPECT(listen_tcp(both, shared).has_value());
-        EXPECT(is(listen_tcp(both).error(), std::errc::address_in_use));
+        EXPECT(failed_with(listen_tcp(both), std::errc::address_in_use));
         co_return;
     });
 }
 
 TEST_CASE("listen_tcp: an address that is not ours or no address is an error") {
     everywhere([]() -> task<> {
-        EXPECT(is(listen_tcp("192.0.2.1:0").error(), std::errc::address_not_available));
-        EXPECT(is(listen_tcp("localhost:0").error(), std::errc::invalid_argument));
-        EXPECT(is(listen_tcp("").error(), std::errc::invalid_argument));
+        EXPECT(failed_with(listen_tcp("192.0.2.1:0"), std::errc::address_not_available));
+        EXPECT(failed_with(listen_tcp("localhost:0"), std::errc::invalid_argument));
+        EXPECT(failed_with(listen_tcp(""), std::errc::invalid_argument));
         co_return;
     });
 }
@@ -138,7 +138,7 @@ TEST_CASE("connect_tcp: nobody listening is a refused connection") {
         for (int i = 0; i != 50; ++i) {
             const auto refused = co_await connect_tcp(nobody);
             EXPECT(!refused);
-            EXPECT(is(refused.error(), std::errc::connection_refused));
+            EXPECT(failed_with(refused, std::errc::connection_refused));
         }
         const bool settled = co_await descriptors_settle(before);
         EXPECT(settled);
@@ -150,9 +150,9 @@ TEST_CASE("connect_tcp: no address is an error of the operation") {
         for (const char* text : {"", "localhost:80", "127.0.0.1", "127.0.0.1:70000"}) {
             const auto failed = co_await connect_tcp(text);
             EXPECT(!failed);
-            EXPECT(is(failed.error(), std::errc::invalid_argument));
+            EXPECT(failed_with(failed, std::errc::invalid_argument));
             const auto bounded = co_await sluice::within(1s, connect_tcp(text));
-            EXPECT(is(bounded.error(), std::errc::invalid_argument));
+            EXPECT(failed_with(bounded, std::errc::invalid_argument));
         }
         const auto broadcast = co_await connect_tcp("255.255.255.255:80");
         EXPECT(!broadcast);
@@ -261,7 +261,7 @@ task<> starve() {
         for (int i = 0; i != 100; ++i) {
             const auto failed = co_await l.accept();
             if (!EXPECT(!failed)) co_return;
-            EXPECT(is(failed.error(), std::errc::too_many_files_open));
+            EXPECT(failed_with(failed, std::errc::too_many_files_open));
         }
         for (int i = 0; i != 3; ++i) {
             none_left.spare_one();
@@ -269,7 +269,7 @@ task<> starve() {
             if (!EXPECT(conn.has_value())) co_return;
             accepted.push_back(std::move(*conn));
             const auto failed = co_await sluice::within(10s, l.accept());
-            EXPECT(is(failed.error(), std::errc::too_many_files_open));
+            EXPECT(failed_with(failed, std::errc::too_many_files_open));
         }
     }
     while (accepted.size() != clients) {

@@ -264,4 +264,14 @@ inline bool is(const std::error_code& e, std::errc expected) {
     return e == std::make_error_condition(expected);
 }
 
+/// There is an error, and it is that one.
+template <class T>
+bool failed_with(const sluice::result<T>& r, std::errc expected) {
+    return !r && is(r.error(), expected);
+}
+template <class T>
+bool failed_with(const sluice::result<T>& r, sluice::errc expected) {
+    return !r && r.error() == expected;
+}
+
 }  // namespace loopback

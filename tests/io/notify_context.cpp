@@ -219,14 +219,14 @@ TEST_CASE("notify_context: a signal ends an accept and a read that wait within i
         auto accepts = sluice::spawn(
             [](const tcp_listener* at, context ctx) -> task<> {
                 const auto conn = co_await sluice::within(ctx, at->accept());
-                EXPECT(conn.error() == errc::canceled);
+                EXPECT(failed_with(conn, errc::canceled));
             },
             &l, noted.first);
         auto reads = sluice::spawn(
             [](const tcp_stream* s, context ctx) -> task<> {
                 char byte = 0;
                 const auto n = co_await sluice::within(ctx, s->read(std::span(&byte, 1)));
-                EXPECT(n.error() == errc::canceled);
+                EXPECT(failed_with(n, errc::canceled));
             },
             &both.server, noted.first);
         co_await yield_times(3);

@@ -303,7 +303,7 @@ task<> race_accepts(std::uint64_t seed) {
     EXPECT(seen.races() >= messages + total);
     for (const std::uint32_t n : times) EXPECT(n == 1);
     const auto more = co_await sluice::within(0s, l.accept());
-    EXPECT(more.error() == sluice::errc::deadline_exceeded);
+    EXPECT(failed_with(more, sluice::errc::deadline_exceeded));
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ TEST_CASE("tcp_stream: readable waits for bytes and takes none") {
     everywhere([]() -> task<> {
         const pair both = co_await connected();
         const auto early = co_await sluice::within(0s, both.server.readable());
-        EXPECT(early.error() == sluice::errc::deadline_exceeded);
+        EXPECT(failed_with(early, sluice::errc::deadline_exceeded));
         const auto wrote = co_await both.client.write_all("xy");
         EXPECT(wrote.has_value());
         for (int i = 0; i != 3; ++i) {
@@ -97,9 +97,9 @@ TEST_CASE("tcp_stream: neither end of a new connection is readable") {
     everywhere([]() -> task<> {
         const pair both = co_await connected();
         const auto client = co_await sluice::within(1ms, both.client.readable());
-        EXPECT(client.error() == sluice::errc::deadline_exceeded);
+        EXPECT(failed_with(client, sluice::errc::deadline_exceeded));
         const auto server = co_await sluice::within(1ms, both.server.readable());
-        EXPECT(server.error() == sluice::errc::deadline_exceeded);
+        EXPECT(failed_with(server, sluice::errc::deadline_exceeded));
     });
 }
 
@@ -117,7 +117,7 @@ TEST_CASE("tcp_stream: the end of the stream comes after all bytes and stays") {
             EXPECT(end == 0u);
         }
         const auto late = co_await both.client.write("more");
-        EXPECT(is(late.error(), std::errc::broken_pipe));
+        EXPECT(failed_with(late, std::errc::broken_pipe));
     });
 }
 
@@ -176,18 +176,18 @@ TEST_CASE("tcp_stream: after close everything is a bad descriptor and close does
         s.close();
         std::array<char, 4> buffer;
         const auto read = co_await s.read(buffer);
-        EXPECT(is(read.error(), std::errc::bad_file_descriptor));
+        EXPECT(failed_with(read, std::errc::bad_file_descriptor));
         const auto readable = co_await s.readable();
-        EXPECT(is(readable.error(), std::errc::bad_file_descriptor));
+        EXPECT(failed_with(readable, std::errc::bad_file_descriptor));
         const auto write = co_await s.write("x");
-        EXPECT(is(write.error(), std::errc::bad_file_descriptor));
+        EXPECT(failed_with(write, std::errc::bad_file_descriptor));
         const auto write_all = co_await s.write_all("x");
-        EXPECT(is(write_all.error(), std::errc::bad_file_descriptor));
-        EXPECT(is(s.shutdown().error(), std::errc::bad_file_descriptor));
-        EXPECT(is(s.set_nodelay(true).error(), std::errc::bad_file_descriptor));
-        EXPECT(is(s.set_keepalive(1s).error(), std::errc::bad_file_descriptor));
-        EXPECT(is(s.local_address().error(), std::errc::bad_file_descriptor));
-        EXPECT(is(s.remote_address().error(), std::errc::bad_file_descriptor));
+        EXPECT(failed_with(write_all, std::errc::bad_file_descriptor));
+        EXPECT(failed_with(s.shutdown(), std::errc::bad_file_descriptor));
+        EXPECT(failed_with(s.set_nodelay(true), std::errc::bad_file_descriptor));
+        EXPECT(failed_with(s.set_keepalive(1s), std::errc::bad_file_descriptor));
+        EXPECT(failed_with(s.local_address(), std::errc::bad_file_descriptor));
+        EXPECT(failed_with(s.remote_address(), std::errc::bad_file_descriptor));
     });
 }
 
@@ -245,7 +245,7 @@ TEST_CASE("tcp_listener: move assignment closes the old one and fails its accept
         l = listener();
         // A connection in the backlog would be reset, a new one is refused.
         const auto refused = co_await sluice::io::connect_tcp(old);
-        EXPECT(is(refused.error(), std::errc::connection_refused));
+        EXPECT(failed_with(refused, std::errc::connection_refused));
         const pair both = co_await connect_to(l);
         const auto wrote = co_await both.client.write("x");
         EXPECT(wrote == 1u);

@@ -95,18 +95,18 @@ private:
     struct sigaction former_{};
 };
 
-bool is_reset(const std::error_code& e) {
-    return is(e, std::errc::connection_reset) || is(e, std::errc::broken_pipe);
+bool is_reset(const sluice::result<>& r) {
+    return failed_with(r, std::errc::connection_reset) || failed_with(r, std::errc::broken_pipe);
 }
 
 task<> write_until_reset(const tcp_stream* to) {
-    const std::vector<std::byte> bytes(much);
+    static const std::vector<std::byte> bytes(much);
     const auto failed = co_await to->write_all(bytes);
     EXPECT(!failed);
-    EXPECT(is_reset(failed.error()));
+    EXPECT(is_reset(failed));
     // Told once; from then on the connection is broken.
     const auto later = co_await to->write("x");
-    EXPECT(is(later.error(), std::errc::broken_pipe));
+    EXPECT(failed_with(later, std::errc::broken_pipe));
     std::array<char, 4> buffer;
     const auto end = co_await to->read(buffer);
     EXPECT(end == 0u);
@@ -148,12 +148,12 @@ TEST_CASE("write_all: the deadline fires when the peer never reads") {
         const auto start = std::chrono::steady_clock::now();
         const auto late = co_await sluice::within(50ms, both.client.write_all(bytes));
         const auto took = std::chrono::steady_clock::now() - start;
-        EXPECT(late.error() == sluice::errc::deadline_exceeded);
+        EXPECT(failed_with(late, sluice::errc::deadline_exceeded));
         EXPECT(took >= 50ms);
         EXPECT(took < 5s);
         // Full: not a byte more fits, and a try says so.
         const auto full = co_await sluice::within(0s, both.client.write("x"));
-        EXPECT(full.error() == sluice::errc::deadline_exceeded);
+        EXPECT(failed_with(full, sluice::errc::deadline_exceeded));
     });
 }
 
@@ -166,7 +166,7 @@ task<> offer(const tcp_stream* to, const pattern* p, std::size_t total, std::siz
         if (n) {
             EXPECT(*n > 0);
             *sent += *n;
-        } else if (!EXPECT(n.error() == sluice::errc::deadline_exceeded)) {
+        } else if (!EXPECT(failed_with(n, sluice::errc::deadline_exceeded))) {
             co_return;
         }
     }

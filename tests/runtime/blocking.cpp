@@ -135,11 +135,12 @@ TEST_CASE("blocking: a call may outlive the runtime that asked for it") {
         sluice::runtime rt(sluice::options{.workers = 1});
         rt.go(
             [](std::shared_ptr<std::atomic<int>> s) -> task<> {
-                co_await blocking([s] {
+                const auto call = [s] {
                     *s = 1;
                     while (*s != 2) std::this_thread::yield();
                     *s = 3;
-                });
+                };
+                co_await blocking(call);
                 EXPECT(false);
             },
             stage);

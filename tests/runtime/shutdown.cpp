@@ -116,7 +116,8 @@ task<> in_yields(sources*, held) {
     for (;;) co_await sluice::yield();
 }
 task<> in_blocking(sources* s, held h) {
-    co_await sluice::blocking([h] { std::this_thread::yield(); });
+    const auto call = [h] { std::this_thread::yield(); };
+    co_await sluice::blocking(call);
     static_cast<void>(co_await s->empty.recv());
 }
 task<> in_accept(sources*, held) {
