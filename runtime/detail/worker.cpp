@@ -1,5 +1,6 @@
 #include <sluice/runtime/detail/worker.hpp>
 
+#include <algorithm>
 #include <array>
 #include <stdexcept>
 #include <string>
@@ -118,7 +119,7 @@ runnable* worker::take_shared() noexcept {
 }
 
 runnable* worker::search() noexcept {
-    if (owner_.size() == 1) return nullptr;
+    if (owner_.size() == 1) return wait_awake();
     if (!searching_) {
         if (!owner_.idle().start_searching()) return nullptr;
         searching_ = true;
@@ -141,6 +142,23 @@ runnable* worker::search() noexcept {
         for (int i = 0; i != 16; ++i) cpu_relax();
         elapsed = now() - begin;
     } while (elapsed < search_time && !owner_.stopping());
+    return nullptr;
+}
+
+// What a runtime with one worker does in place of a search. A request that comes within these
+// microseconds costs neither side a wake. Where that does not happen, because requests are rare or
+// their sender needs this very CPU, it is tried less and less.
+runnable* worker::wait_awake() noexcept {
+    if (wakeful_ == 0 && ++skipped_waits_ % try_again_every != 0) return nullptr;
+    const std::int64_t end = now() + search_time;
+    do {
+        for (int i = 0; i != 16; ++i) cpu_relax();
+        if (runnable* const r = take_shared()) {
+            wakeful_ = std::min(wakeful_ + 4, most_wakeful);
+            return r;
+        }
+    } while (now() < end && !owner_.stopping());
+    wakeful_ = std::max(wakeful_ - 1, 0);
     return nullptr;
 }
 

@@ -109,6 +109,7 @@ private:
     runnable* take_fair() noexcept;
     runnable* take_shared() noexcept;
     runnable* search() noexcept;
+    runnable* wait_awake() noexcept;
     runnable* steal_once(bool next_slots) noexcept;
     runnable* steal_from(worker& victim, bool next_slots) noexcept;
     void park() noexcept;
@@ -119,6 +120,10 @@ private:
     scheduler& owner_;
     const int id_;
     const std::uint32_t identity_;
+    static constexpr int most_wakeful = 16;
+    static constexpr std::uint32_t try_again_every = 32;
+    int wakeful_ = most_wakeful;  // how well waiting awake has paid lately
+    std::uint32_t skipped_waits_ = 0;
     bool searching_ = false;  // counted as such by the sleepers
     int budget_ = slice;
     const std::unique_ptr<driver> driver_;

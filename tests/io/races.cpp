@@ -2,6 +2,7 @@
 #include <sluice/io/tcp.hpp>
 
 #include <array>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -141,7 +142,9 @@ TEST_CASE("select: two reads of two streams race and each takes its own bytes on
             std::array<std::byte, 128> b;
             std::size_t got_one = 0;
             std::size_t got_two = 0;
+            const auto limit = std::chrono::steady_clock::now() + 20s;
             while (got_one != total || got_two != total) {
+                if (!EXPECT(std::chrono::steady_clock::now() < limit)) break;
                 const auto won = co_await sluice::select(
                     one.server.read(std::span(a).first(1 + c.below(a.size()))),
                     two.server.read(std::span(b).first(1 + c.below(b.size()))));
@@ -177,6 +180,65 @@ TEST_CASE("select: with otherwise a read is tried and nothing is taken by a try 
             const auto some = co_await sluice::select(both.server.read(buffer), sluice::otherwise);
             const auto* const n = std::get_if<0>(&some);
             if (EXPECT(n != nullptr)) EXPECT(*n == 1u);
+        }
+    });
+}
+
+namespace {
+
+// Each is tried until it succeeds, and never waited for: nothing but the tries can see the event.
+task<> try_again_and_again() {
+    const tcp_listener l = listener();
+    std::array<char, 8> buffer;
+    const auto no_one = co_await sluice::select(l.accept(), sluice::otherwise);
+    EXPECT(no_one.index() == 1);
+    auto client = co_await sluice::io::connect_tcp(l.local_address().value());
+    if (!EXPECT(client.has_value())) co_return;
+    const auto limit = std::chrono::steady_clock::now() + 2s;
+    std::optional<tcp_stream> server;
+    while (!server && EXPECT(std::chrono::steady_clock::now() < limit)) {
+        auto tried = co_await sluice::select(l.accept(), sluice::otherwise);
+        if (auto* const conn = std::get_if<0>(&tried)) server.emplace(std::move(**conn));
+        co_await sluice::yield();
+    }
+    if (!server) co_return;
+    const auto nothing = co_await sluice::within(0s, server->read(buffer));
+    EXPECT(failed_with(nothing, sluice::errc::deadline_exceeded));
+    const auto wrote = co_await client->write("x");
+    EXPECT(wrote == 1u);
+    bool got = false;
+    while (!got && EXPECT(std::chrono::steady_clock::now() < limit)) {
+        const auto n = co_await sluice::within(0s, server->read(buffer));
+        got = n == 1u;
+        co_await sluice::yield();
+    }
+}
+
+}  // namespace
+
+TEST_CASE("select: reads and accepts that are only ever tried see what comes later") {
+    everywhere(try_again_and_again);
+}
+
+TEST_CASE("select: a stream at its end does not keep another from being read") {
+    everywhere([]() -> task<> {
+        const pair ended = co_await connected();
+        const pair live = co_await connected();
+        EXPECT(ended.client.shutdown().has_value());
+        const auto there = co_await ended.server.readable();
+        EXPECT(there.has_value());
+        std::array<char, 8> a;
+        std::array<char, 8> b;
+        int live_reads = 0;
+        const auto limit = std::chrono::steady_clock::now() + 2s;
+        for (int i = 0; live_reads == 0; ++i) {
+            if (!EXPECT(std::chrono::steady_clock::now() < limit)) break;
+            if (i == 100) {
+                const auto wrote = co_await live.client.write("x");
+                EXPECT(wrote == 1u);
+            }
+            const auto won = co_await sluice::select(ended.server.read(a), live.server.read(b));
+            if (won.index() == 1) ++live_reads;
         }
     });
 }
