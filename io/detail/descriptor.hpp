@@ -63,6 +63,8 @@ public:
 
     bool closed() const noexcept { return closed_; }
     bool ready(side s) const noexcept { return ready_[index(s)] != readiness::no; }
+    /// Without a registration no edge can come: only an attempt tells.
+    bool worth_trying(side s) const noexcept { return closed_ || ready(s) || !watched(s); }
     bool had_edge(side s) const noexcept { return ready_[index(s)] == readiness::edge; }
     /// An attempt at that side would have blocked.
     void would_block(side s) noexcept { ready_[index(s)] = readiness::no; }
@@ -120,6 +122,9 @@ private:
     explicit descriptor(int fd) noexcept : fd_(fd) {}
     ~descriptor();
 
+    bool watched(side s) const noexcept {
+        return poll_.home != nullptr || (s == side::read && receive_.home != nullptr);
+    }
     static std::size_t index(side s) noexcept { return static_cast<std::size_t>(s); }
     void wake_all(side s, sluice::detail::wake_list& wakes) noexcept;
     int start(registration& r) noexcept;

@@ -25,8 +25,7 @@ bool io_leaf::ready() noexcept {
 
 bool io_leaf::commit(sluice::detail::wake_list&) noexcept {
     if (complete_) return true;
-    if (!descriptor_->closed() && !descriptor_->ready(side_)) return false;
-    return try_now();
+    return descriptor_->worth_trying(side_) && try_now();
 }
 
 void io_leaf::retract() noexcept {
@@ -39,7 +38,7 @@ void io_leaf::retract() noexcept {
 
 bool io_leaf::try_at_once() noexcept {
     const std::lock_guard guard(descriptor_->gate());
-    return (descriptor_->closed() || descriptor_->ready(side_)) && try_now();
+    return descriptor_->worth_trying(side_) && try_now();
 }
 
 bool io_leaf::finish() noexcept {

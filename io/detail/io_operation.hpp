@@ -59,7 +59,7 @@ private:
 template <class Leaf, bool Raceable = true>
 class [[nodiscard]] io_operation
     : public sluice::detail::multi_operation<io_operation<Leaf, Raceable>, 1> {
-    using base = sluice::detail::multi_operation<io_operation, 1>;
+    using waiting = sluice::detail::multi_operation<io_operation, 1>;
 
 public:
     using result_type = typename Leaf::result_type;
@@ -77,7 +77,7 @@ public:
     }
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        if (!done_) return base::await_suspend(frame);
+        if (!done_) return waiting::await_suspend(frame);
         frame.promise().runs_again();
         sluice::detail::run_again_last(frame);
         return true;
