@@ -209,6 +209,11 @@ TEST_CASE("driver: eight workers start where little memory may be locked") {
 }
 
 TEST_CASE("driver: a runtime that cannot have its descriptors throws and leaves none open") {
+    if (sanitized) {
+        // UBSan reads each object's vptr through a pipe, and calls it invalid where it gets none.
+        WARN("skipped: needs a build without sanitizers");
+        return;
+    }
     for (const driver_kind driver : drivers()) {
         for (const unsigned workers : {1u, 2u}) {
             const auto before = open_descriptors();

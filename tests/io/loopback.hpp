@@ -37,21 +37,21 @@ using sluice::io::tcp_listener;
 using sluice::io::tcp_stream;
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr int rounds_divisor = 10;
+inline constexpr bool sanitized = true;
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-inline constexpr int rounds_divisor = 10;
+inline constexpr bool sanitized = true;
 #else
-inline constexpr int rounds_divisor = 1;
+inline constexpr bool sanitized = false;
 #endif
 #else
-inline constexpr int rounds_divisor = 1;
+inline constexpr bool sanitized = false;
 #endif
 
 /// That many rounds of a random test; a tenth of them where a sanitizer makes each ten times
 /// slower.
 constexpr int rounds(int most) {
-    return most / rounds_divisor;
+    return sanitized ? most / 10 : most;
 }
 
 inline bool uring_is_allowed() {
