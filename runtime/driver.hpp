@@ -49,9 +49,6 @@ public:
 
     /// Ends the present or else the next park().
     virtual void wake() noexcept = 0;
-
-    /// Becomes readable when a step of the runtime would find I/O.
-    virtual int pollable_fd() const noexcept = 0;
 };
 
 struct driver_choice {

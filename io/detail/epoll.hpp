@@ -22,7 +22,6 @@ public:
     void submit() noexcept override {}
     void park(std::int64_t deadline) noexcept override;
     void wake() noexcept override;
-    int pollable_fd() const noexcept override { return epoll_fd_; }
     int start(registration& r) noexcept override;
     void stop(registration& r) noexcept override;
 

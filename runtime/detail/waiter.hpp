@@ -124,7 +124,6 @@ class wait_queue {
 public:
     bool empty() const noexcept { return !head_.linked(); }
     void push_back(leaf& l) noexcept { l.insert_before(head_); }
-    void push_front(leaf& l) noexcept { l.insert_before(*head_.next); }
     leaf* front() noexcept { return empty() ? nullptr : static_cast<leaf*>(head_.next); }
 
     leaf* pop_front() noexcept {

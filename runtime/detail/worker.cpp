@@ -130,7 +130,7 @@ runnable* worker::search() noexcept {
     for (std::size_t i = 0; i != watched; ++i) seen[i] = owner_.at(i).ticks();
     std::int64_t elapsed = 0;
     do {
-        runnable* r = steal_once(false);
+        runnable* r = steal_once();
         if (r == nullptr && elapsed > aged_after) {
             for (std::size_t i = 0; i != watched && r == nullptr; ++i) {
                 worker& victim = owner_.at(i);
@@ -162,13 +162,13 @@ runnable* worker::wait_awake() noexcept {
     return nullptr;
 }
 
-runnable* worker::steal_once(bool next_slots) noexcept {
+runnable* worker::steal_once() noexcept {
     const auto count = static_cast<std::uint32_t>(owner_.size());
     const std::uint32_t start = random_.below(count);
     for (std::uint32_t i = 0; i != count; ++i) {
         worker& victim = owner_.at((start + i) % count);
         if (&victim == this) continue;
-        if (runnable* const r = steal_from(victim, next_slots)) return r;
+        if (runnable* const r = steal_from(victim, false)) return r;
     }
     return nullptr;
 }

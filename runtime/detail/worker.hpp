@@ -110,7 +110,7 @@ private:
     runnable* take_shared() noexcept;
     runnable* search() noexcept;
     runnable* wait_awake() noexcept;
-    runnable* steal_once(bool next_slots) noexcept;
+    runnable* steal_once() noexcept;
     runnable* steal_from(worker& victim, bool next_slots) noexcept;
     void park() noexcept;
     bool run_timers() noexcept;
