@@ -1,4 +1,5 @@
-"""Adds up meson test logs: prints what failed, then 'N passed, N failed[, N skipped]'.
+"""Adds up meson test logs: prints what failed and the end of what that printed, then
+'N passed, N failed[, N skipped]'.
 
 A program on Catch2 counts by its test cases, anything else as one. A log that is missing means
 that its build broke, and counts as one failure.
@@ -11,6 +12,7 @@ import re
 import sys
 
 ALL_PASSED = re.compile(r"^All tests passed \(.* in (\d+) test cases?\)", re.M)
+LAST_WORDS = 40
 SOME_FAILED = re.compile(r"^test cases:(.*)$", re.M)
 
 
@@ -44,6 +46,9 @@ for log in map(pathlib.Path, sys.argv[1:]):
         total += cases
         if cases["failed"]:
             print(f"failed: {test['name']} ({test['result'].lower()}), in {log}")
+            output = (test.get("stdout") or "") + (test.get("stderr") or "")
+            for last_words in output.splitlines()[-LAST_WORDS:]:
+                print(f"    {last_words}")
 if not total:
     print("failed: no test ran")
     total["failed"] = 1
