@@ -98,6 +98,16 @@ sole_start begin_sole(Leaf& l) noexcept {
 /// Prepares a leaf for a sole wait of the calling task.
 void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept;
 
+/// After a start that was `held`: the leaf stands in line, and from then on another worker may run
+/// the task.
+template <class Leaf>
+void park_sole(Leaf& l, std::coroutine_handle<> frame) noexcept {
+    spin_lock* const gate = l.gate();
+    own_leaf(l, frame);
+    l.enlist();
+    gate->unlock();
+}
+
 /// Base of operations with one leaf, which Op gives as the_leaf(). No state word is needed:
 /// unlinking claims.
 template <class Op>
@@ -126,13 +136,9 @@ public:
             return;
         }
         auto& l = self().the_leaf();
-        own_leaf(l, frame);
         frame.promise().waits_for(l);
         parked_ = true;
-        if (start_ == sole_start::never) return;
-        spin_lock* const gate = l.gate();
-        l.enlist();
-        gate->unlock();  // the last access: another worker may run the task now
+        if (start_ == sole_start::held) park_sole(l, frame);
     }
 
     decltype(auto) await_resume() {

@@ -2,7 +2,7 @@
 
 #include <mutex>
 
-#include <sluice/runtime/detail/worker.hpp>
+#include <sluice/runtime/detail/completer.hpp>
 
 namespace sluice::detail {
 

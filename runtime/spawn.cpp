@@ -7,6 +7,7 @@
 #include <string>
 #include <system_error>
 
+#include <sluice/runtime/detail/completer.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/result.hpp>
 
@@ -32,14 +33,14 @@ std::string message_of(const std::exception_ptr& e) {
 
 }  // namespace
 
-bool start_detached(scheduler& in, task<> t) noexcept {
+[[gnu::noinline]] bool start_detached(scheduler& in, task<> t) noexcept {
     const auto frame = t.release();
     if (in.submit(runnable::from_frame(frame))) return true;
     frame.destroy();
     return false;
 }
 
-scheduler& scheduler_here(const char* what) {
+[[gnu::noinline]] scheduler& scheduler_here(const char* what) {
     return require_worker(what).owner();
 }
 

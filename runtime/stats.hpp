@@ -27,7 +27,7 @@ struct task_info {
     std::source_location origin;  // its coroutine function
     std::vector<std::source_location>
         stack;              // the co_await it stands at, outermost coroutine first
-    std::string waits_for;  // "recv on channel 0x…", "ready to run", …
+    std::string waits_for;  // "recv on channel 0x…", "ready to run", "ready to start", …
 
     std::string describe() const;  // one line
 };

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <string>
 
-#include <sluice/runtime/detail/worker.hpp>
+#include <sluice/runtime/detail/completer.hpp>
 
 namespace sluice::detail {
 
@@ -27,22 +27,11 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
     return ::new (memory) chan_core(element, static_cast<std::uint32_t>(capacity));
 }
 
-void chan_core::destroy() noexcept {
-    if (element_.destroy != nullptr) {
-        for (std::uint32_t n = count_.load(relaxed); n != 0; --n) {
-            element_.destroy(at(head_));
-            head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
-        }
-    }
-    this->~chan_core();
-    frame_pool::deallocate(this);
-}
-
-void* chan_core::at(std::uint32_t i) noexcept {
+[[gnu::always_inline]] void* chan_core::at(std::uint32_t i) noexcept {
     return reinterpret_cast<std::byte*>(this) + header_size + std::size_t{i} * element_.size;
 }
 
-void chan_core::relocate(void* to, void* from) noexcept {
+[[gnu::always_inline]] void chan_core::relocate(void* to, void* from) noexcept {
     if (element_.relocate != nullptr) {
         element_.relocate(to, from);
     } else if (element_.size == sizeof(std::uint64_t)) {
@@ -52,33 +41,32 @@ void chan_core::relocate(void* to, void* from) noexcept {
     }
 }
 
-void chan_core::push(void* from) noexcept {
+[[gnu::always_inline]] void chan_core::push(void* from) noexcept {
     const std::uint32_t n = count_.load(relaxed);
     const std::uint32_t tail = head_ + n;
     relocate(at(tail >= capacity_ ? tail - capacity_ : tail), from);
     count_.store(n + 1, relaxed);
 }
 
-void chan_core::pop(void* to) noexcept {
+[[gnu::always_inline]] void chan_core::pop(void* to) noexcept {
     relocate(to, at(head_));
     head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
     count_.store(count_.load(relaxed) - 1, relaxed);
 }
 
-// Takes the first waiting party that can still be served; it is readied when the gate is released.
-chan_leaf* chan_core::claim(wait_queue& queue, wake_list& wakes) noexcept {
-    bool early = false;
-    auto* const l = static_cast<chan_leaf*>(queue.claim_front(early));
-    if (l == nullptr) return nullptr;
-    l->result = chan_leaf::outcome::value;
-    if (!early) wakes.add(*l);
+// Claims the first waiting party that can still be served; it is readied when the gate is released.
+[[gnu::always_inline]] chan_leaf* chan_core::serve_first(wait_queue& queue,
+                                                         wake_list& wakes) noexcept {
+    auto* const l = static_cast<chan_leaf*>(claim_front(queue, wakes));
+    if (l != nullptr) l->result = chan_leaf::outcome::value;
     return l;
 }
 
-chan_core::attempt chan_core::send_now(void* slot, wake_list& wakes) noexcept {
+[[gnu::always_inline]] chan_core::attempt chan_core::send_now(void* slot,
+                                                              wake_list& wakes) noexcept {
     if (closed_) return attempt::closed;
     if (!receivers_.empty()) {
-        if (chan_leaf* const receiver = claim(receivers_, wakes)) {
+        if (chan_leaf* const receiver = serve_first(receivers_, wakes)) {
             relocate(receiver->slot, slot);
             return attempt::done;
         }
@@ -88,23 +76,35 @@ chan_core::attempt chan_core::send_now(void* slot, wake_list& wakes) noexcept {
     return attempt::done;
 }
 
-chan_core::attempt chan_core::recv_now(void* slot, wake_list& wakes) noexcept {
+[[gnu::always_inline]] chan_core::attempt chan_core::recv_now(void* slot,
+                                                              wake_list& wakes) noexcept {
     if (count_.load(relaxed) != 0) {
         pop(slot);
         if (!senders_.empty()) {
             // The freed slot is at the tail: the first waiting sender's value goes there, so that
             // the order stays.
-            if (chan_leaf* const sender = claim(senders_, wakes)) push(sender->slot);
+            if (chan_leaf* const sender = serve_first(senders_, wakes)) push(sender->slot);
         }
         return attempt::done;
     }
     if (!senders_.empty()) {
-        if (chan_leaf* const sender = claim(senders_, wakes)) {
+        if (chan_leaf* const sender = serve_first(senders_, wakes)) {
             relocate(slot, sender->slot);
             return attempt::done;
         }
     }
     return closed_ ? attempt::closed : attempt::not_ready;
+}
+
+void chan_core::destroy() noexcept {
+    if (element_.destroy != nullptr) {
+        for (std::uint32_t n = count_.load(relaxed); n != 0; --n) {
+            element_.destroy(at(head_));
+            head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
+        }
+    }
+    this->~chan_core();
+    frame_pool::deallocate(this);
 }
 
 chan_core::attempt chan_core::try_send(void* slot) noexcept {
@@ -144,12 +144,16 @@ spin_lock* chan_leaf::gate() noexcept {
     return channel == nullptr ? nullptr : &channel->gate_;
 }
 
-bool chan_leaf::commit(wake_list& wakes) noexcept {
+[[gnu::always_inline]] inline bool chan_leaf::commit_here(wake_list& wakes) noexcept {
     const chan_core::attempt a =
         way == direction::send ? channel->send_now(slot, wakes) : channel->recv_now(slot, wakes);
     if (a == chan_core::attempt::not_ready) return false;
     result = a == chan_core::attempt::done ? outcome::value : outcome::closed;
     return true;
+}
+
+bool chan_leaf::commit(wake_list& wakes) noexcept {
+    return commit_here(wakes);
 }
 
 sole_start begin_sole_at_channel(chan_leaf& l) noexcept {
@@ -158,10 +162,19 @@ sole_start begin_sole_at_channel(chan_leaf& l) noexcept {
     worker& here = *this_threads_worker;
     channel->gate_.lock_as(here.identity());
     wake_list wakes;
-    if (!l.commit(wakes)) return sole_start::held;
+    if (!l.commit_here(wakes)) return sole_start::held;
     channel->gate_.unlock();
     wakes.wake_all();
     return here.spend() ? sole_start::done : sole_start::spent;
+}
+
+void park_sole_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept {
+    spin_lock& gate = l.channel->gate_;
+    l.owner = runnable::from_frame(frame);
+    l.home = &this_threads_worker->owner();
+    l.sole = true;
+    l.chan_leaf::enlist();
+    gate.unlock();
 }
 
 void chan_leaf::enlist() noexcept {

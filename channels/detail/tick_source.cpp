@@ -2,7 +2,7 @@
 
 #include <mutex>
 
-#include <sluice/runtime/detail/worker.hpp>
+#include <sluice/runtime/detail/completer.hpp>
 
 namespace sluice::detail {
 
@@ -34,10 +34,8 @@ runnable* tick_source::fire(timer_node& node, wake_list& wakes) noexcept {
     const std::int64_t due = self.when;
     {
         const std::lock_guard guard(self.gate_);
-        bool early = false;
-        if (auto* const waiter = static_cast<tick_leaf*>(self.waiters_.claim_front(early))) {
+        if (auto* const waiter = static_cast<tick_leaf*>(claim_front(self.waiters_, wakes))) {
             waiter->due = due;
-            if (!early) wakes.add(*waiter);
         } else if (!self.pending()) {
             self.pending_ = due;
         }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <sluice/runtime/detail/completer.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 
 namespace sluice::io::detail {

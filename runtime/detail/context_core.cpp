@@ -2,6 +2,7 @@
 
 #include <mutex>
 
+#include <sluice/runtime/detail/completer.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/spawn.hpp>
 

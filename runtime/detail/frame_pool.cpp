@@ -1,5 +1,8 @@
 #include <sluice/runtime/detail/frame_pool.hpp>
 
+#include <sys/mman.h>
+
+#include <algorithm>
 #include <mutex>
 #include <new>
 
@@ -25,6 +28,21 @@ constexpr bool pooling = true;
 constinit frame_pool* all_pools = nullptr;
 constinit spin_lock all_pools_lock;
 
+// Memory aligned to its size, in huge pages if it fills any. It is zero: a header of size 0 ends a
+// walk. Throws std::bad_alloc.
+std::byte* map_zeroed(std::size_t size) {
+    void* const mapped = ::mmap(nullptr, 2 * size, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped == MAP_FAILED) throw std::bad_alloc();
+    auto* const begin = static_cast<std::byte*>(mapped);
+    const std::size_t before = (size - reinterpret_cast<std::uintptr_t>(begin) % size) % size;
+    if (before != 0) ::munmap(begin, before);
+    ::munmap(begin + before + size, size - before);
+    ::madvise(begin + before, size, MADV_HUGEPAGE);  // a hint: small chunks and kernels without
+                                                     // huge pages do without
+    return begin + before;
+}
+
 }  // namespace
 
 // The pool of one thread, from its first use to the thread's end.
@@ -45,8 +63,10 @@ pool_lease::~pool_lease() {
 }
 
 frame_pool& frame_pool::of_this_thread() {
-    if (this_threads_pool != nullptr) [[likely]]
-        return *this_threads_pool;
+    return this_threads_pool != nullptr ? *this_threads_pool : lease();
+}
+
+frame_pool& frame_pool::lease() {
     {
         const std::lock_guard guard(all_pools_lock);
         for (frame_pool* p = all_pools; p != nullptr; p = p->next_pool_) {
@@ -107,20 +127,28 @@ void* frame_pool::take_slow(std::uint32_t size_class) {
     empty_inbox();
     if (free_[size_class] != nullptr) return take(size_class);
     const std::size_t size = std::size_t{size_class} * 16;
-    if (static_cast<std::size_t>(carve_end_ - carve_) < size) {
-        auto chunk =
-            std::make_unique<std::byte[]>(chunk_size);  // zeroed: a header of size 0 ends a walk
-        const std::lock_guard guard(lock_);
-        chunks_.push_back(std::move(chunk));
-        carve_ = chunks_.back().get();
-        carve_end_ = carve_ + chunk_size;
-    }
+    if (static_cast<std::size_t>(carve_end_ - carve_) < size) add_chunk();
     auto* const header = reinterpret_cast<block_header*>(carve_);
     header->owner = this;
     // release: pairs with the acquire in visit_chunks(); the block has an owner.
     header->size_class.store(size_class, release);
     carve_ += size;
     return header->memory();
+}
+
+void frame_pool::add_chunk() {
+    const std::size_t size =
+        chunks_.empty() ? first_chunk_size : std::min(2 * chunks_.back().size, last_chunk_size);
+    std::byte* const begin = map_zeroed(size);
+    const std::lock_guard guard(lock_);
+    try {
+        chunks_.push_back({begin, size});
+    } catch (...) {
+        ::munmap(begin, size);
+        throw;
+    }
+    carve_ = begin;
+    carve_end_ = begin + size;
 }
 
 void* frame_pool::take_large(std::size_t size) {
@@ -192,9 +220,9 @@ void frame_pool::empty_inbox() noexcept {
 
 void frame_pool::visit_chunks(void (*visit)(block_header&, void*), void* context) {
     const std::lock_guard guard(lock_);
-    for (const auto& chunk : chunks_) {
-        std::byte* at = chunk.get();
-        std::byte* const end = at + chunk_size;
+    for (const chunk& c : chunks_) {
+        std::byte* at = c.begin;
+        std::byte* const end = at + c.size;
         while (end - at >= static_cast<std::ptrdiff_t>(sizeof(block_header))) {
             auto* const header = reinterpret_cast<block_header*>(at);
             const std::size_t steps = header->size_class.load(acquire);

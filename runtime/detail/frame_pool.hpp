@@ -1,11 +1,13 @@
 // Memory for coroutine frames, channels and other small shared objects: one pool per thread.
 //
 // Concepts
-//   Blocks of up to 1 KiB come from 64 KiB chunks of their pool, in steps of 16 bytes, with a free
-//   list per size. Each begins with a 16-byte header that names its pool. The pool's thread takes
-//   and returns blocks without any atomic operation. Another thread that releases a block collects
-//   it in its own pool, up to 64 for one owner, and then sends the chain to the owner's inbox with
-//   one compare-and-swap; the owner empties the inbox with one exchange when a free list runs dry.
+//   Blocks of up to 1 KiB come from chunks of their pool, in steps of 16 bytes, with a free list
+//   per size. The first chunk has 64 KiB, each next one twice as much, up to 2 MiB: the kernel is
+//   asked for huge pages then, since the faults for small ones would cost more than the tasks in
+//   them. Each block begins with a 16-byte header that names its pool. The pool's thread takes and
+//   returns blocks without any atomic operation. Another thread that releases a block collects it
+//   in its own pool, up to 64 for one owner, and then sends the chain to the owner's inbox with one
+//   compare-and-swap; the owner empties the inbox with one exchange when a free list runs dry.
 //   Larger blocks, and all blocks under AddressSanitizer (so that it sees each frame's end), come
 //   from operator new. A pool outlives its thread: it is leased from a process-wide list and goes
 //   back there, so that a block may be released at any time, by anyone, and runtimes that start and
@@ -22,7 +24,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include <sluice/runtime/detail/spin_lock.hpp>
@@ -60,10 +61,17 @@ public:
     static void for_each_block(Visit visit);
 
     static constexpr std::size_t max_pooled = 1024;
-    static constexpr std::size_t chunk_size = 64 * 1024;
 
 private:
     friend struct pool_lease;
+
+    static constexpr std::size_t first_chunk_size = std::size_t{64} * 1024;
+    static constexpr std::size_t last_chunk_size = std::size_t{2} * 1024 * 1024;
+
+    struct chunk {
+        std::byte* begin;
+        std::size_t size;
+    };
 
     struct free_block {
         free_block* next;
@@ -77,10 +85,12 @@ private:
     static constexpr std::uint32_t batch = 64;
 
     static frame_pool& of_this_thread();
+    static frame_pool& lease();
     static void give_back(frame_pool& pool) noexcept;
 
     void* take(std::uint32_t size_class);
     void* take_slow(std::uint32_t size_class);
+    void add_chunk();
     void* take_large(std::size_t size);
     void put(block_header* header) noexcept;
     void put_large(block_header* header) noexcept;
@@ -102,7 +112,7 @@ private:
 
     // Under lock_.
     spin_lock lock_;
-    std::vector<std::unique_ptr<std::byte[]>> chunks_;
+    std::vector<chunk> chunks_;  // never given back
     large_block* large_ = nullptr;
 
     // Under the registry's lock.

@@ -43,6 +43,12 @@ bool is_wrapper(const std::source_location& l) {
     return std::string_view(l.function_name()).find("sluice::detail::") != std::string_view::npos;
 }
 
+// Until its first co_await a coroutine stands at its own beginning.
+bool has_started(const detail::promise_base& p) {
+    return p.where.line() != p.origin.line() || p.where.column() != p.origin.column() ||
+           p.where.file_name() != p.origin.file_name();
+}
+
 template <class T>
 T* pointer(std::uintptr_t link) {
     return reinterpret_cast<T*>(link & ~std::uintptr_t{3});
@@ -60,7 +66,7 @@ task_info detail::inspect_task(void* frame) {
     }
     if (info.stack.empty()) info.origin = promise->origin;
     info.stack.push_back(promise->where);
-    info.waits_for = describe_wait(promise->link);
+    info.waits_for = has_started(*promise) ? describe_wait(promise->link) : "ready to start";
     return info;
 }
 
@@ -72,8 +78,9 @@ void detail::abandon_wait(void* frame) noexcept {
 }
 
 std::string task_info::describe() const {
-    std::string text = std::string(origin.function_name()) + " waits for " + waits_for + " at " +
-                       place(stack.back());
+    std::string text = std::string(origin.function_name()) +
+                       (waits_for.starts_with("ready") ? " is " : " waits for ") + waits_for +
+                       " at " + place(stack.back());
     for (std::size_t i = stack.size() - 1; i != 0; --i)
         text += ", called at " + place(stack[i - 1]);
     return text;

@@ -114,18 +114,7 @@ void scheduler::join() {
     if (monitor_.joinable()) monitor_.join();
 }
 
-void scheduler::mark_started(runnable* frame) noexcept {
-    block_header::of(frame)->runtime_id.store(id_, relaxed);
-    promise_base::of(frame).start_detached();
-}
-
-bool scheduler::submit(runnable* frame) noexcept {
-    if (worker* const w = current_worker(); w != nullptr && &w->owner() == this && !stopping()) {
-        mark_started(frame);
-        w->started.add(1);
-        w->make_next(frame);
-        return true;
-    }
+bool scheduler::submit_from_outside(runnable* frame) noexcept {
     {
         const std::lock_guard guard(global_lock_);
         if (closed_) return false;

@@ -60,7 +60,14 @@ public:
     // Any thread.
 
     /// Accepts a new task. False, and nothing has happened: the scheduler is closed.
-    bool submit(runnable* frame) noexcept;
+    bool submit(runnable* frame) noexcept {
+        worker* const w = this_threads_worker;
+        if (w == nullptr || &w->owner() != this || stopping()) return submit_from_outside(frame);
+        mark_started(frame);
+        w->started.add(1);
+        w->make_next(frame);
+        return true;
+    }
     /// Readies something from a thread that is no worker of this scheduler. The scheduler must be
     /// pinned, or its end excluded otherwise.
     void inject(runnable* r) noexcept;
@@ -114,7 +121,11 @@ public:
     void left_idle() noexcept;
 
 private:
-    void mark_started(runnable* frame) noexcept;
+    bool submit_from_outside(runnable* frame) noexcept;
+    void mark_started(runnable* frame) noexcept {
+        block_header::of(frame)->runtime_id.store(id_, relaxed);
+        promise_base::of(frame).start_detached();
+    }
     void push_back(runnable* r) noexcept;
     void drop_queued();
     bool nothing_pending() const noexcept;

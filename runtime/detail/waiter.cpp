@@ -3,7 +3,6 @@
 #include <mutex>
 #include <utility>
 
-#include <sluice/runtime/detail/multi_wait.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/detail/worker.hpp>
 
@@ -23,18 +22,9 @@ void leaf::abandon() noexcept {
     was_home->wait_until_unpinned();
 }
 
-claim_result claim(leaf& l) noexcept {
-    claim_result how = claim_result::parked;
-    if (!l.sole) {
-        how = static_cast<multi_wait*>(l.owner)->try_win(l.index);
-        if (how != claim_result::parked) return how;
-    }
-    worker* const w = this_threads_worker;
-    l.pinned = w == nullptr || &w->owner() != l.home;
-    if (l.pinned) l.home->pin();
-    return how;
-}
+namespace {
 
+// Readies the owner of a leaf claimed as `parked`. Gate released. The leaf may be gone afterwards.
 void wake(leaf& l) noexcept {
     if (!l.pinned) {
         this_threads_worker->make_next(l.owner);
@@ -45,14 +35,14 @@ void wake(leaf& l) noexcept {
     home->unpin();
 }
 
-leaf* wait_queue::claim_front(bool& early) noexcept {
-    while (leaf* const l = pop_front()) {
-        const claim_result how = claim(*l);
-        if (how == claim_result::lost) continue;
-        early = how == claim_result::early;
-        return l;
+}  // namespace
+
+void wake_list::wake_chain(list_node* first) noexcept {
+    while (first != nullptr) {
+        list_node* const following = first->previous;
+        wake(static_cast<leaf&>(*first));
+        first = following;
     }
-    return nullptr;
 }
 
 }  // namespace sluice::detail

@@ -113,12 +113,6 @@ protected:
     ~leaf() = default;
 };
 
-/// Claims a leaf that was just unlinked. Gate held.
-claim_result claim(leaf& l) noexcept;
-
-/// Readies the owner of a leaf claimed as `parked`. Gate released. The leaf may be gone afterwards.
-void wake(leaf& l) noexcept;
-
 /// A source's leaves, first come first served.
 class wait_queue {
 public:
@@ -131,10 +125,6 @@ public:
         if (l != nullptr) l->unlink();
         return l;
     }
-
-    /// Unlinks leaves from the front until one is claimed; null when none is left. `early` tells
-    /// how it was claimed.
-    leaf* claim_front(bool& early) noexcept;
 
 private:
     list_node head_;
@@ -156,29 +146,15 @@ public:
     }
 
     void wake_all() noexcept {
-        list_node* l = first_;
+        if (first_ != nullptr) wake_chain(first_);
         first_ = last_ = nullptr;
-        while (l != nullptr) {
-            list_node* const following = l->previous;
-            wake(static_cast<leaf&>(*l));
-            l = following;
-        }
     }
 
 private:
+    static void wake_chain(list_node* first) noexcept;
+
     list_node* first_ = nullptr;
     list_node* last_ = nullptr;
 };
-
-/// Claims every leaf of the queue: deliver(leaf) runs for each one that won.
-template <class Deliver>
-void claim_all(wait_queue& queue, wake_list& wakes, Deliver deliver) noexcept {
-    while (leaf* const l = queue.pop_front()) {
-        const claim_result how = claim(*l);
-        if (how == claim_result::lost) continue;
-        deliver(*l);
-        if (how == claim_result::parked) wakes.add(*l);
-    }
-}
 
 }  // namespace sluice::detail

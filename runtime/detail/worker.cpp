@@ -16,9 +16,9 @@ constinit thread_local worker* this_threads_worker = nullptr;
     return this_threads_worker;
 }
 
-worker& require_worker(const char* what) {
-    worker* const w = current_worker();
-    if (w == nullptr)
+[[gnu::noinline]] worker& require_worker(const char* what) {
+    worker* const w = this_threads_worker;
+    if (w == nullptr) [[unlikely]]
         throw std::logic_error(std::string("sluice: ") + what + " must be called from a task");
     return *w;
 }
@@ -47,6 +47,45 @@ worker::~worker() {
     give_back_lock_identity(identity_);
 }
 
+[[gnu::always_inline]] inline runnable* worker::take_local() noexcept {
+    if (runnable* const r = next_.take()) {
+        if (--budget_ > 0) return r;
+        make_last(r);  // the slice is used up: the others first
+    }
+    budget_ = slice;
+    return queue_.pop();
+}
+
+inline runnable* worker::look_around() {
+    tick_.store(tick_.load(relaxed) + 1, relaxed);
+    if (--until_clock_check_ == 0) {
+        until_clock_check_ = clock_checks;
+        run_timers();
+    }
+    if (--until_fair_ == 0) {
+        until_fair_ = fairness;
+        if (runnable* const r = take_fair()) return r;
+    }
+    if (runnable* const r = take_local()) return r;
+    if (runnable* const r = take_shared()) return r;
+    return search();
+}
+
+inline runnable* worker::find() {
+    runnable* const r = look_around();
+    if (r != nullptr && searching_) {
+        searching_ = false;
+        if (owner_.idle().stop_searching()) owner_.notify();
+    }
+    return r;
+}
+
+inline void worker::execute(runnable* r) {
+    switches.add(1);
+    r->run();
+    while (transfer != nullptr) std::exchange(transfer, nullptr)->run();
+}
+
 void worker::run() {
     const worker_scope scope(*this);
     driver_->begin();
@@ -57,42 +96,6 @@ void worker::run() {
             park();
         }
     }
-}
-
-void worker::execute(runnable* r) {
-    switches.add(1);
-    r->run();
-    while (transfer != nullptr) std::exchange(transfer, nullptr)->run();
-}
-
-runnable* worker::find() {
-    runnable* const r = look_around();
-    if (r != nullptr && searching_) {
-        searching_ = false;
-        if (owner_.idle().stop_searching()) owner_.notify();
-    }
-    return r;
-}
-
-runnable* worker::look_around() {
-    const std::uint32_t tick = tick_.load(relaxed) + 1;
-    tick_.store(tick, relaxed);
-    if (tick % clock_checks == 0) run_timers();
-    if (tick % fairness == 0) {
-        if (runnable* const r = take_fair()) return r;
-    }
-    if (runnable* const r = take_local()) return r;
-    if (runnable* const r = take_shared()) return r;
-    return search();
-}
-
-runnable* worker::take_local() noexcept {
-    if (runnable* const r = next_.take()) {
-        if (--budget_ > 0) return r;
-        make_last(r);  // the slice is used up: the others first
-    }
-    budget_ = slice;
-    return queue_.pop();
 }
 
 runnable* worker::take_fair() noexcept {
@@ -237,14 +240,8 @@ bool worker::run_timers() noexcept {
     return timers_.run_due(time, [here](runnable* r) { here->make_last_and_notify(r); }) != 0;
 }
 
-void worker::make_next(runnable* r) noexcept {
-    r->next = nullptr;  // says "ready" in reports
-    if (runnable* const before = next_.put(r)) make_last_and_notify(before);
-}
-
-void worker::make_last(runnable* r) noexcept {
-    r->next = nullptr;
-    if (queue_.push(r)) return;
+// The queue is full: its older half goes where idle workers look.
+void worker::overflow(runnable* r) noexcept {
     std::array<runnable*, deque::capacity / 2> half;
     const std::uint32_t n = queue_.take_half(half);
     if (n != 0) owner_.push_global(half.data(), n);
@@ -260,8 +257,9 @@ void leave_transfer(std::coroutine_handle<> frame) noexcept {
     current_worker()->transfer = runnable::from_frame(frame);
 }
 
-void count_finished_task() noexcept {
-    if (worker* const w = current_worker()) w->finished.add(1);
+// noinline: called by coroutines.
+[[gnu::noinline]] void count_finished_task() noexcept {
+    if (worker* const w = this_threads_worker) w->finished.add(1);
 }
 
 }  // namespace sluice::detail

@@ -47,7 +47,7 @@ public:
     worker& operator=(const worker&) = delete;
     ~worker();
 
-    scheduler& owner() noexcept { return owner_; }
+    scheduler& owner() const noexcept { return owner_; }
     int id() const noexcept { return id_; }
     std::uint32_t identity() const noexcept { return identity_; }  // for locks
     driver& io() noexcept { return *driver_; }
@@ -61,10 +61,16 @@ public:
 
     /// The task runs next here; the one that was to run next goes to the deque. Wakes nobody for a
     /// plain hand-off.
-    void make_next(runnable* r) noexcept;
+    void make_next(runnable* r) noexcept {
+        r->next = nullptr;  // says "ready" in reports
+        if (runnable* const before = next_.put(r)) make_last_and_notify(before);
+    }
 
     /// The task runs after all that are ready here.
-    void make_last(runnable* r) noexcept;
+    void make_last(runnable* r) noexcept {
+        r->next = nullptr;
+        if (!queue_.push(r)) overflow(r);
+    }
 
     /// Like make_last(), and tells an idle worker that there is work.
     void make_last_and_notify(runnable* r) noexcept;
@@ -103,9 +109,9 @@ private:
     static constexpr std::int64_t aged_after =
         10'000;  // nanoseconds after which a waiting next slot is stolen
 
-    runnable* find();
-    runnable* look_around();
-    runnable* take_local() noexcept;
+    inline runnable* find();
+    inline runnable* look_around();
+    inline runnable* take_local() noexcept;
     runnable* take_fair() noexcept;
     runnable* take_shared() noexcept;
     runnable* search() noexcept;
@@ -115,7 +121,8 @@ private:
     void park() noexcept;
     bool run_timers() noexcept;
     bool work_visible() noexcept;
-    void execute(runnable* r);
+    inline void execute(runnable* r);
+    void overflow(runnable* r) noexcept;
 
     scheduler& owner_;
     const int id_;
@@ -124,6 +131,8 @@ private:
     static constexpr std::uint32_t try_again_every = 32;
     int wakeful_ = most_wakeful;  // how well waiting awake has paid lately
     std::uint32_t skipped_waits_ = 0;
+    std::uint32_t until_clock_check_ = clock_checks;
+    std::uint32_t until_fair_ = fairness;
     bool searching_ = false;  // counted as such by the sleepers
     int budget_ = slice;
     const std::unique_ptr<driver> driver_;

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <mutex>
 
+#include <sluice/runtime/detail/completer.hpp>
+
 namespace sluice {
 
 mutex_guard mutex::try_lock() noexcept {
@@ -21,13 +23,7 @@ void mutex::unlock() noexcept {
             std::fputs("sluice: unlock of a mutex that is not locked\n", stderr);
             std::abort();
         }
-        bool early = false;
-        detail::leaf* const next = waiters_.claim_front(early);
-        if (next == nullptr) {
-            locked_ = false;
-        } else if (!early) {
-            wakes.add(*next);
-        }
+        if (detail::claim_front(waiters_, wakes) == nullptr) locked_ = false;
     }
     wakes.wake_all();
 }

@@ -1,6 +1,8 @@
 #include <sluice/runtime/sync/semaphore.hpp>
 
 #include <mutex>
+
+#include <sluice/runtime/detail/completer.hpp>
 #include <stdexcept>
 
 namespace sluice {

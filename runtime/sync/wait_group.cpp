@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <mutex>
 
+#include <sluice/runtime/detail/completer.hpp>
+
 namespace sluice {
 
 void wait_group::add(std::int64_t n) noexcept {

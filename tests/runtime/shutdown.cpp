@@ -17,6 +17,7 @@
 #include <sluice/channels/timer.hpp>
 #include <sluice/io/tcp.hpp>
 #include <sluice/runtime/blocking.hpp>
+#include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
@@ -164,7 +165,11 @@ task<> start_all(sources* s) {
 
 bool described(const sluice::task_info& t) {
     const std::string line = t.describe();
-    return !t.waits_for.empty() && line.find("shutdown.cpp:") != std::string::npos;
+    const auto names = [&line](const char* what) { return line.find(what) != std::string::npos; };
+    // What a wrapper was made for is known by its type only, until it starts.
+    if (t.waits_for == "ready to start" && (names("call_counted") || names("run_joined")))
+        return true;
+    return !t.waits_for.empty() && names("shutdown.cpp:");
 }
 
 void wait_for_stragglers(const held& guard) {
@@ -214,6 +219,18 @@ TEST_CASE(
     }
     CHECK(cut >= 75'000);
     report_expectations();
+}
+
+TEST_CASE("shutdown: a task that never started is named by its function") {
+    sources s;
+    sluice::detail::scheduler idle({.workers = 1}, sluice::detail::scheduler::ending::on_request);
+    REQUIRE(sluice::detail::start_detached(idle, in_recv(&s, s.guard)));
+    idle.close();
+    const auto cut = idle.cut();
+    REQUIRE(cut.size() == 1);
+    CHECK(cut.front().waits_for == "ready to start");
+    CHECK(cut.front().describe().find("in_recv") != std::string::npos);
+    CHECK(s.guard.use_count() == 1);
 }
 
 TEST_CASE("shutdown: the number of tasks that the report names is the number that was alive") {
