@@ -28,19 +28,12 @@ constexpr bool pooling = true;
 constinit frame_pool* all_pools = nullptr;
 constinit spin_lock all_pools_lock;
 
-// Memory aligned to its size, in huge pages if it fills any. It is zero: a header of size 0 ends a
-// walk. Throws std::bad_alloc.
-std::byte* map_zeroed(std::size_t size) {
-    void* const mapped = ::mmap(nullptr, 2 * size, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (mapped == MAP_FAILED) throw std::bad_alloc();
-    auto* const begin = static_cast<std::byte*>(mapped);
-    const std::size_t before = (size - reinterpret_cast<std::uintptr_t>(begin) % size) % size;
-    if (before != 0) ::munmap(begin, before);
-    ::munmap(begin + before + size, size - before);
-    ::madvise(begin + before, size, MADV_HUGEPAGE);  // a hint: small chunks and kernels without
-                                                     // huge pages do without
-    return begin + before;
+// Zeroed memory: a header of size 0 ends a walk. Throws std::bad_alloc.
+std::byte* map_pages(std::size_t size) {
+    void* const pages =
+        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) throw std::bad_alloc();
+    return static_cast<std::byte*>(pages);
 }
 
 }  // namespace
@@ -110,8 +103,8 @@ void frame_pool::deallocate(void* memory) noexcept {
     } else if (this_threads_pool != nullptr) {
         this_threads_pool->send(header);
     } else {  // a thread that is ending, or never took a block
-        auto* const block = static_cast<free_block*>(memory);
-        header->owner->push_inbox(block, block);
+        auto* const single = ::new (memory) carrier{nullptr, 0};
+        header->owner->push_inbox(single, single);
     }
 }
 
@@ -137,18 +130,14 @@ void* frame_pool::take_slow(std::uint32_t size_class) {
 }
 
 void frame_pool::add_chunk() {
-    const std::size_t size =
-        chunks_.empty() ? first_chunk_size : std::min(2 * chunks_.back().size, last_chunk_size);
-    std::byte* const begin = map_zeroed(size);
-    const std::lock_guard guard(lock_);
-    try {
-        chunks_.push_back({begin, size});
-    } catch (...) {
-        ::munmap(begin, size);
-        throw;
+    {
+        const std::lock_guard guard(lock_);
+        chunks_.reserve(chunks_.size() + 1);
     }
-    carve_ = begin;
-    carve_end_ = begin + size;
+    carve_ = map_pages(chunk_size);
+    carve_end_ = carve_ + chunk_size;
+    const std::lock_guard guard(lock_);
+    chunks_.push_back(carve_);
 }
 
 void* frame_pool::take_large(std::size_t size) {
@@ -182,14 +171,24 @@ void frame_pool::put_large(block_header* header) noexcept {
     ::operator delete(links);
 }
 
+// How many addresses of others a carrier made of that block holds.
+std::uint32_t frame_pool::room(const block_header& h) noexcept {
+    const std::size_t size = std::size_t{h.size_class.load(relaxed)} * 16 - sizeof(block_header);
+    return static_cast<std::uint32_t>((size - sizeof(carrier)) / sizeof(void*));
+}
+
 void frame_pool::send(block_header* header) noexcept {
     if (outgoing_owner_ != header->owner) {
         flush();
         outgoing_owner_ = header->owner;
     }
-    auto* const block = ::new (header->memory()) free_block{outgoing_first_};
-    outgoing_first_ = block;
-    if (outgoing_last_ == nullptr) outgoing_last_ = block;
+    if (outgoing_first_ != nullptr && outgoing_first_->count != outgoing_room_) {
+        outgoing_first_->others()[outgoing_first_->count++] = header->memory();
+    } else {
+        outgoing_first_ = ::new (header->memory()) carrier{outgoing_first_, 0};
+        outgoing_room_ = room(*header);
+        if (outgoing_last_ == nullptr) outgoing_last_ = outgoing_first_;
+    }
     if (++outgoing_count_ == batch) flush();
 }
 
@@ -200,29 +199,28 @@ void frame_pool::flush() noexcept {
     outgoing_count_ = 0;
 }
 
-void frame_pool::push_inbox(free_block* first, free_block* last) noexcept {
-    free_block* head = inbox_.load(relaxed);
+void frame_pool::push_inbox(carrier* first, carrier* last) noexcept {
+    carrier* head = inbox_.load(relaxed);
     do {
         last->next = head;
-        // release: pairs with the acquire in empty_inbox(); the chain's links and the end of the
-        // frames.
+        // release: pairs with the acquire in empty_inbox(); the carriers and the end of the frames.
     } while (!inbox_.compare_exchange_weak(head, first, release, relaxed));
 }
 
 void frame_pool::empty_inbox() noexcept {
-    free_block* block = inbox_.exchange(nullptr, acquire);
-    while (block != nullptr) {
-        free_block* const next = block->next;
-        put(block_header::of(block));
-        block = next;
+    carrier* c = inbox_.exchange(nullptr, acquire);
+    while (c != nullptr) {
+        carrier* const next = c->next;
+        for (std::uint32_t i = 0; i != c->count; ++i) put(block_header::of(c->others()[i]));
+        put(block_header::of(c));
+        c = next;
     }
 }
 
 void frame_pool::visit_chunks(void (*visit)(block_header&, void*), void* context) {
     const std::lock_guard guard(lock_);
-    for (const chunk& c : chunks_) {
-        std::byte* at = c.begin;
-        std::byte* const end = at + c.size;
+    for (std::byte* at : chunks_) {
+        std::byte* const end = at + chunk_size;
         while (end - at >= static_cast<std::ptrdiff_t>(sizeof(block_header))) {
             auto* const header = reinterpret_cast<block_header*>(at);
             const std::size_t steps = header->size_class.load(acquire);

@@ -1,17 +1,16 @@
 // Memory for coroutine frames, channels and other small shared objects: one pool per thread.
 //
 // Concepts
-//   Blocks of up to 1 KiB come from chunks of their pool, in steps of 16 bytes, with a free list
-//   per size. The first chunk has 64 KiB, each next one twice as much, up to 2 MiB: the kernel is
-//   asked for huge pages then, since the faults for small ones would cost more than the tasks in
-//   them. Each block begins with a 16-byte header that names its pool. The pool's thread takes and
-//   returns blocks without any atomic operation. Another thread that releases a block collects it
-//   in its own pool, up to 64 for one owner, and then sends the chain to the owner's inbox with one
-//   compare-and-swap; the owner empties the inbox with one exchange when a free list runs dry.
-//   Larger blocks, and all blocks under AddressSanitizer (so that it sees each frame's end), come
-//   from operator new. A pool outlives its thread: it is leased from a process-wide list and goes
-//   back there, so that a block may be released at any time, by anyone, and runtimes that start and
-//   stop do not grow the process.
+//   Small blocks come from chunks of their pool, in steps of 16 bytes, with a free list per size.
+//   Each begins with a 16-byte header that names its pool. The pool's thread takes and returns
+//   blocks without any atomic operation. Another thread that releases a block collects it in its
+//   own pool, up to 64 for one owner, and then sends them to the owner's inbox with one
+//   compare-and-swap; the owner empties the inbox with one exchange when a free list runs dry. A
+//   sent block carries as many others as addresses fit into it: a chain through all of them would
+//   cost the owner a cache miss for each, one after the other. Large blocks, and all blocks under
+//   AddressSanitizer (so that it sees each frame's end), come from operator new. A pool outlives
+//   its thread: it is leased from a process-wide list and goes back there, so that a block may be
+//   released at any time, by anyone, and runtimes that start and stop do not grow the process.
 //
 // A block that holds the outermost frame of a task is marked with its runtime's number. Walking the
 // blocks of all pools thus enumerates the live tasks of a runtime (when its workers are still), at
@@ -20,6 +19,9 @@
 // Invariants
 //   The inbox is pushed by anyone and emptied as a whole, so there is no ABA problem.
 //   A chunk is carved from front to back and never reused for another size: headers can be walked.
+//
+// Rejected: huge pages for the chunks (a few percent faster, but the kernel may stop a thread for
+// milliseconds to make one).
 #pragma once
 
 #include <cstddef>
@@ -60,21 +62,22 @@ public:
     template <class Visit>
     static void for_each_block(Visit visit);
 
-    static constexpr std::size_t max_pooled = 1024;
+    static constexpr std::size_t max_pooled = 1152;  // header included
 
 private:
     friend struct pool_lease;
 
-    static constexpr std::size_t first_chunk_size = std::size_t{64} * 1024;
-    static constexpr std::size_t last_chunk_size = std::size_t{2} * 1024 * 1024;
-
-    struct chunk {
-        std::byte* begin;
-        std::size_t size;
-    };
+    static constexpr std::size_t chunk_size = std::size_t{1024} * 1024;  // untouched pages are free
 
     struct free_block {
         free_block* next;
+    };
+    /// A released block on its way to its owner. The addresses of others follow, as many as fit.
+    struct carrier {
+        carrier* next;
+        std::uint32_t count;
+
+        void** others() noexcept { return reinterpret_cast<void**>(this + 1); }
     };
     struct large_block {
         large_block* next;
@@ -94,9 +97,10 @@ private:
     void* take_large(std::size_t size);
     void put(block_header* header) noexcept;
     void put_large(block_header* header) noexcept;
+    static std::uint32_t room(const block_header& h) noexcept;
     void send(block_header* header) noexcept;
     void flush() noexcept;
-    void push_inbox(free_block* first, free_block* last) noexcept;
+    void push_inbox(carrier* first, carrier* last) noexcept;
     void empty_inbox() noexcept;
     void visit_chunks(void (*visit)(block_header&, void*), void* context);
     static void visit_all(void (*visit)(block_header&, void*), void* context);
@@ -106,20 +110,21 @@ private:
     std::byte* carve_ = nullptr;
     std::byte* carve_end_ = nullptr;
     frame_pool* outgoing_owner_ = nullptr;  // blocks on their way to that pool's inbox
-    free_block* outgoing_first_ = nullptr;
-    free_block* outgoing_last_ = nullptr;
+    carrier* outgoing_first_ = nullptr;
+    carrier* outgoing_last_ = nullptr;
+    std::uint32_t outgoing_room_ = 0;  // of the first
     std::uint32_t outgoing_count_ = 0;
 
     // Under lock_.
     spin_lock lock_;
-    std::vector<chunk> chunks_;  // never given back
+    std::vector<std::byte*> chunks_;  // never given back
     large_block* large_ = nullptr;
 
     // Under the registry's lock.
     frame_pool* next_pool_ = nullptr;
     bool leased_ = false;
 
-    alignas(64) atomic<free_block*> inbox_{nullptr};  // anyone pushes, the pool's thread empties
+    alignas(64) atomic<carrier*> inbox_{nullptr};  // anyone pushes, the pool's thread empties
 };
 
 template <class Visit>

@@ -95,8 +95,7 @@ void scheduler::run_here() {
 }
 
 void scheduler::close() noexcept {
-    const std::lock_guard guard(global_lock_);
-    closed_ = true;
+    global_.close();
 }
 
 void scheduler::stop() noexcept {
@@ -115,36 +114,16 @@ void scheduler::join() {
 }
 
 bool scheduler::submit_from_outside(runnable* frame) noexcept {
-    {
-        const std::lock_guard guard(global_lock_);
-        if (closed_) return false;
+    const bool accepted = global_.push(frame, [this, frame] {
         mark_started(frame);
         outside_started_.fetch_add(1, release);
-        push_back(frame);
-    }
-    wake_worker(sleepers_.pick_from_outside());
-    return true;
+    });
+    if (accepted) wake_worker(sleepers_.pick_from_outside());
+    return accepted;
 }
 
 void scheduler::inject(runnable* r) noexcept {
-    {
-        const std::lock_guard guard(global_lock_);
-        if (closed_) return;
-        push_back(r);
-    }
-    wake_worker(sleepers_.pick_from_outside());
-}
-
-void scheduler::push_global(runnable* const* first, std::uint32_t count) noexcept {
-    const std::lock_guard guard(global_lock_);
-    for (std::uint32_t i = 0; i != count; ++i) push_back(first[i]);
-}
-
-void scheduler::push_back(runnable* r) noexcept {
-    r->next = nullptr;
-    (global_last_ == nullptr ? global_first_ : global_last_->next) = r;
-    global_last_ = r;
-    global_size_.store(global_size_.load(relaxed) + 1, release);
+    if (global_.push(r, [] {})) wake_worker(sleepers_.pick_from_outside());
 }
 
 void scheduler::wait_until_unpinned() const noexcept {
@@ -184,7 +163,7 @@ std::int64_t scheduler::num_tasks() const noexcept {
 }
 
 bool scheduler::nothing_pending() const noexcept {
-    if (!global_empty() || pins_.load(acquire) != 0 || outside_.load(acquire) != 0) return false;
+    if (!global_.empty() || pins_.load(acquire) != 0 || outside_.load(acquire) != 0) return false;
     std::int64_t io = outside_io_waits_.load(relaxed);
     for (const auto& w : workers_) {
         if (w->timers().earliest() != timer_queue::never) return false;
@@ -210,21 +189,7 @@ void scheduler::drop_queued() {
         if (r->destroy == &action_mark) r->run();
     };
     for (const auto& w : workers_) w->drop_queued(drop);
-    for (;;) {
-        runnable* r = nullptr;
-        {
-            const std::lock_guard guard(global_lock_);
-            r = std::exchange(global_first_, nullptr);
-            global_last_ = nullptr;
-            global_size_.store(0, release);
-        }
-        if (r == nullptr) return;
-        while (r != nullptr) {
-            runnable* const next = r->next;
-            drop(r);
-            r = next;
-        }
-    }
+    while (runnable* const r = global_.pop(1, 1, [](runnable*) {})) drop(r);
 }
 
 std::vector<task_info> scheduler::cut() {

@@ -23,6 +23,7 @@
 #include <utility>
 #include <vector>
 
+#include <sluice/runtime/detail/global_queue.hpp>
 #include <sluice/runtime/detail/promise.hpp>
 #include <sluice/runtime/detail/sleepers.hpp>
 #include <sluice/runtime/detail/worker.hpp>
@@ -107,12 +108,7 @@ public:
     void wake_worker(int i) noexcept {
         if (i != sleepers::nobody) workers_[static_cast<std::size_t>(i)]->wake();
     }
-    bool global_empty() const noexcept { return global_size_.load(acquire) == 0; }
-    /// Takes the oldest, and moves a fair share of the others to `w`'s queue by calling
-    /// keep(runnable).
-    template <class Keep>
-    runnable* pop_global(std::uint32_t most, Keep keep) noexcept;
-    void push_global(runnable* const* first, std::uint32_t count) noexcept;
+    global_queue& shared() noexcept { return global_; }
     /// All workers are idle; the caller is the last one.
     void all_idle() noexcept;
     /// A worker that computes for long holds up what waits there; the monitor has seen it.
@@ -126,7 +122,6 @@ private:
         block_header::of(frame)->runtime_id.store(id_, relaxed);
         promise_base::of(frame).start_detached();
     }
-    void push_back(runnable* r) noexcept;
     void drop_queued();
     bool nothing_pending() const noexcept;
     void monitor();
@@ -139,11 +134,7 @@ private:
     std::vector<std::thread> threads_;
     sleepers sleepers_;
 
-    spin_lock global_lock_;
-    runnable* global_first_ = nullptr;      // under global_lock_
-    runnable* global_last_ = nullptr;       // under global_lock_
-    bool closed_ = false;                   // under global_lock_
-    atomic<std::uint32_t> global_size_{0};  // written under global_lock_
+    global_queue global_;
 
     atomic<bool> stopping_{false};
     atomic<bool> deadlocked_{false};
@@ -164,29 +155,6 @@ private:
     std::unique_ptr<atomic<bool>[]> stalled_;
     atomic<std::int64_t> stalls_{0};
 };
-
-template <class Keep>
-runnable* scheduler::pop_global(std::uint32_t most, Keep keep) noexcept {
-    if (global_empty()) return nullptr;
-    const std::lock_guard guard(global_lock_);
-    runnable* const first = global_first_;
-    if (first == nullptr) return nullptr;
-    std::uint32_t left = global_size_.load(relaxed);
-    std::uint32_t share = left / static_cast<std::uint32_t>(workers_.size()) + 1;
-    if (share > most) share = most;
-    runnable* r = first->next;
-    --left;
-    while (--share != 0 && r != nullptr) {
-        runnable* const next = r->next;
-        keep(r);
-        r = next;
-        --left;
-    }
-    global_first_ = r;
-    if (r == nullptr) global_last_ = nullptr;
-    global_size_.store(left, release);
-    return first;
-}
 
 /// The task with that outermost frame, suspended and left alone.
 task_info inspect_task(void* frame);

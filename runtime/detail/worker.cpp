@@ -108,13 +108,13 @@ runnable* worker::take_fair() noexcept {
             other.run_timers();
         }
     }
-    return owner_.pop_global(1, [](runnable*) {});
+    return owner_.shared().pop(1, owner_.size(), [](runnable*) {});
 }
 
 runnable* worker::take_shared() noexcept {
     budget_ = slice;
-    runnable* r =
-        owner_.pop_global(deque::capacity / 2, [this](runnable* more) { queue_.push(more); });
+    runnable* r = owner_.shared().pop(deque::capacity / 2, owner_.size(),
+                                      [this](runnable* more) { queue_.push(more); });
     if (r != nullptr) return r;
     driver_->poll();
     run_timers();
@@ -224,7 +224,7 @@ void worker::wake() noexcept {
 }
 
 bool worker::work_visible() noexcept {
-    if (owner_.stopping() || !owner_.global_empty() || !next_.empty()) return true;
+    if (owner_.stopping() || !owner_.shared().empty() || !next_.empty()) return true;
     for (std::size_t i = 0; i != owner_.size(); ++i) {
         if (!owner_.at(i).queue_.empty()) return true;
     }
@@ -242,10 +242,9 @@ bool worker::run_timers() noexcept {
 
 // The queue is full: its older half goes where idle workers look.
 void worker::overflow(runnable* r) noexcept {
-    std::array<runnable*, deque::capacity / 2> half;
-    const std::uint32_t n = queue_.take_half(half);
-    if (n != 0) owner_.push_global(half.data(), n);
-    if (!queue_.push(r)) owner_.push_global(&r, 1);
+    do {
+        owner_.shared().take_overflow(queue_);
+    } while (!queue_.push(r));
 }
 
 void worker::make_last_and_notify(runnable* r) noexcept {

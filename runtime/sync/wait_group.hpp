@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include <sluice/runtime/detail/group_count.hpp>
 #include <sluice/runtime/operation.hpp>
 #include <sluice/runtime/spawn.hpp>
 
@@ -35,17 +36,9 @@ public:
 private:
     friend class wait_group_leaf;
 
-    static constexpr std::int64_t waited_for = 1;
-    static constexpr std::int64_t one = 2;
-
-    bool zero_or_wait() noexcept;
     void wake_waiters() noexcept;
 
-    // The count times two, plus one if somebody waits. Whoever makes the count zero while somebody
-    // waits wakes the waiters and only then clears the bit; until then the count does not pass for
-    // zero, so that nobody can end the wait_group under the one who is about to wake. Without a
-    // waiter the decrement is the last access.
-    detail::atomic<std::int64_t> word_{0};
+    detail::group_count count_;
     detail::spin_lock gate_;
     detail::wait_queue waiters_;  // under gate_
 };
@@ -55,8 +48,8 @@ public:
     explicit wait_group_leaf(wait_group& g) noexcept : group_(g) {}
     wait_group_leaf(wait_group_leaf&&) noexcept = default;
     detail::spin_lock* gate() noexcept override { return &group_.gate_; }
-    bool ready() noexcept override { return group_.zero_or_wait(); }
-    bool commit(detail::wake_list&) noexcept override { return group_.zero_or_wait(); }
+    bool ready() noexcept override { return group_.count_.zero_or_wait(); }
+    bool commit(detail::wake_list&) noexcept override { return group_.count_.zero_or_wait(); }
     void enlist() noexcept override { group_.waiters_.push_back(*this); }
     detail::wait_site site() const noexcept override { return {"wait of a wait_group", &group_}; }
 
