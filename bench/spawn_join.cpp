@@ -20,7 +20,8 @@ sluice::task<> count_one(counter* ran, sluice::wait_group* tasks) {
 }
 
 sluice::task<bool> spawn_join(std::int64_t n) {
-    counter ran = 0;
+    static counter ran;  // away from the wait_group, as in Go, where each is an object of its own
+    ran = 0;
     sluice::wait_group tasks;
     for (std::int64_t i = 0; i < n; ++i) {
         tasks.add(1);

@@ -90,7 +90,7 @@ void frame_pool::give_back(frame_pool& pool) noexcept {
 void* frame_pool::allocate(std::size_t size) {
     const std::size_t whole = size + sizeof(block_header);
     if (!pooling || whole > max_pooled) return of_this_thread().take_large(size);
-    return of_this_thread().take(static_cast<std::uint32_t>((whole + 15) / 16));
+    return of_this_thread().take(static_cast<std::uint32_t>((whole + step - 1) / step));
 }
 
 void frame_pool::deallocate(void* memory) noexcept {
@@ -112,14 +112,15 @@ void* frame_pool::take(std::uint32_t size_class) {
     free_block* const block = free_[size_class];
     if (block == nullptr) [[unlikely]]
         return take_slow(size_class);
-    free_[size_class] = block->next;
+    free_block* const following = block->next;
+    free_[size_class] = following;
     return block;
 }
 
 void* frame_pool::take_slow(std::uint32_t size_class) {
     empty_inbox();
     if (free_[size_class] != nullptr) return take(size_class);
-    const std::size_t size = std::size_t{size_class} * 16;
+    const std::size_t size = std::size_t{size_class} * step;
     if (static_cast<std::size_t>(carve_end_ - carve_) < size) add_chunk();
     auto* const header = reinterpret_cast<block_header*>(carve_);
     header->owner = this;
@@ -173,7 +174,7 @@ void frame_pool::put_large(block_header* header) noexcept {
 
 // How many addresses of others a carrier made of that block holds.
 std::uint32_t frame_pool::room(const block_header& h) noexcept {
-    const std::size_t size = std::size_t{h.size_class.load(relaxed)} * 16 - sizeof(block_header);
+    const std::size_t size = std::size_t{h.size_class.load(relaxed)} * step - sizeof(block_header);
     return static_cast<std::uint32_t>((size - sizeof(carrier)) / sizeof(void*));
 }
 
@@ -226,7 +227,7 @@ void frame_pool::visit_chunks(void (*visit)(block_header&, void*), void* context
             const std::size_t steps = header->size_class.load(acquire);
             if (steps == 0) break;
             visit(*header, context);
-            at += steps * 16;
+            at += steps * step;
         }
     }
     for (large_block* b = large_; b != nullptr; b = b->next)

@@ -1,16 +1,17 @@
 // Memory for coroutine frames, channels and other small shared objects: one pool per thread.
 //
 // Concepts
-//   Small blocks come from chunks of their pool, in steps of 16 bytes, with a free list per size.
-//   Each begins with a 16-byte header that names its pool. The pool's thread takes and returns
-//   blocks without any atomic operation. Another thread that releases a block collects it in its
-//   own pool, up to 64 for one owner, and then sends them to the owner's inbox with one
-//   compare-and-swap; the owner empties the inbox with one exchange when a free list runs dry. A
-//   sent block carries as many others as addresses fit into it: a chain through all of them would
-//   cost the owner a cache miss for each, one after the other. Large blocks, and all blocks under
-//   AddressSanitizer (so that it sees each frame's end), come from operator new. A pool outlives
-//   its thread: it is leased from a process-wide list and goes back there, so that a block may be
-//   released at any time, by anyone, and runtimes that start and stop do not grow the process.
+//   Small blocks come from chunks of their pool, in steps of a cache line (what two cores use never
+//   shares one), with a free list per size. Each begins with a 16-byte header that names its pool.
+//   The pool's thread takes and returns blocks without any atomic operation. Another thread that
+//   releases a block collects it in its own pool, up to 64 for one owner, and then sends them to
+//   the owner's inbox with one compare-and-swap; the owner empties the inbox with one exchange when
+//   a free list runs dry. A sent block carries as many others as addresses fit into it: a chain
+//   through all of them would cost the owner a cache miss for each, one after the other. Large
+//   blocks, and all blocks under AddressSanitizer (so that it sees each frame's end), come from
+//   operator new. A pool outlives its thread: it is leased from a process-wide list and goes back
+//   there, so that a block may be released at any time, by anyone, and runtimes that start and stop
+//   do not grow the process.
 //
 // A block that holds the outermost frame of a task is marked with its runtime's number. Walking the
 // blocks of all pools thus enumerates the live tasks of a runtime (when its workers are still), at
@@ -37,7 +38,7 @@ class frame_pool;
 struct alignas(16) block_header {
     frame_pool* owner = nullptr;
     atomic<std::uint32_t> size_class{
-        0};  // in 16-byte steps, header included; 0: a block of its own, or not carved yet
+        0};  // in steps of a cache line, header included; 0: a block of its own, or not carved yet
     atomic<std::uint32_t> runtime_id{
         0};  // the runtime whose task's outermost frame this is; 0: anything else
 
@@ -62,6 +63,7 @@ public:
     template <class Visit>
     static void for_each_block(Visit visit);
 
+    static constexpr std::size_t step = 64;
     static constexpr std::size_t max_pooled = 1152;  // header included
 
 private:
@@ -84,7 +86,7 @@ private:
         large_block* previous;
     };
 
-    static constexpr std::size_t classes = max_pooled / 16 + 2;
+    static constexpr std::size_t classes = max_pooled / step + 1;
     static constexpr std::uint32_t batch = 64;
 
     static frame_pool& of_this_thread();

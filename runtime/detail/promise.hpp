@@ -29,12 +29,12 @@ class multi_wait;
 struct promise_base {
     std::uintptr_t link = 0;  // must be first: see runnable
     std::uintptr_t awaiter =
-        0;  // the frame that awaits this one; for a detached task 2 * start_stamp() + 1
+        0;  // the frame that awaits this one; for a detached task 2 * its start stamp + 1
     std::source_location origin;  // the coroutine function
     std::source_location where;   // its latest co_await
 
-    /// The outermost frame of a task, started now.
-    void start_detached() noexcept { awaiter = start_stamp() * 2 + 1; }
+    /// The outermost frame of a task. The stamp grows from the start of a task to those it starts.
+    void start_detached(std::uint64_t stamp) noexcept { awaiter = stamp * 2 + 1; }
     bool detached() const noexcept { return (awaiter & 1) != 0; }
 
     void waits_for(promise_base& child) noexcept {

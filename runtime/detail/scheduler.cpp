@@ -115,7 +115,7 @@ void scheduler::join() {
 
 bool scheduler::submit_from_outside(runnable* frame) noexcept {
     const bool accepted = global_.push(frame, [this, frame] {
-        mark_started(frame);
+        mark_started(frame, start_stamp());
         outside_started_.fetch_add(1, release);
     });
     if (accepted) wake_worker(sleepers_.pick_from_outside());

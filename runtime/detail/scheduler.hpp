@@ -64,7 +64,7 @@ public:
     bool submit(runnable* frame) noexcept {
         worker* const w = this_threads_worker;
         if (w == nullptr || &w->owner() != this || stopping()) return submit_from_outside(frame);
-        mark_started(frame);
+        mark_started(frame, w->next_start_stamp());
         w->started.add(1);
         w->make_next(frame);
         return true;
@@ -118,9 +118,9 @@ public:
 
 private:
     bool submit_from_outside(runnable* frame) noexcept;
-    void mark_started(runnable* frame) noexcept {
+    void mark_started(runnable* frame, std::uint64_t stamp) noexcept {
         block_header::of(frame)->runtime_id.store(id_, relaxed);
-        promise_base::of(frame).start_detached();
+        promise_base::of(frame).start_detached(stamp);
     }
     void drop_queued();
     bool nothing_pending() const noexcept;

@@ -133,6 +133,8 @@ runnable* worker::search() noexcept {
     for (std::size_t i = 0; i != watched; ++i) seen[i] = owner_.at(i).ticks();
     std::int64_t elapsed = 0;
     do {
+        // First of all: what another worker has just begun to push is soon worth the trip.
+        for (int i = 0; i != 16; ++i) cpu_relax();
         runnable* r = steal_once();
         if (r == nullptr && elapsed > aged_after) {
             for (std::size_t i = 0; i != watched && r == nullptr; ++i) {
@@ -142,7 +144,6 @@ runnable* worker::search() noexcept {
         }
         if (r == nullptr) r = take_shared();
         if (r != nullptr) return r;
-        for (int i = 0; i != 16; ++i) cpu_relax();
         elapsed = now() - begin;
     } while (elapsed < search_time && !owner_.stopping());
     return nullptr;

@@ -75,6 +75,15 @@ public:
     /// Like make_last(), and tells an idle worker that there is work.
     void make_last_and_notify(runnable* r) noexcept;
 
+    /// For a task that the running one starts: see start_stamp(), which is slower.
+    std::uint64_t next_start_stamp() noexcept {
+        if (const std::uint32_t tick = ticks(); tick != stamped_tick_) {
+            stamped_tick_ = tick;
+            last_stamp_ = start_stamp();
+        }
+        return ++last_stamp_;  // grows more slowly than start_stamp()
+    }
+
     /// One step of the running task that did not suspend. False: its slice is used up, and it
     /// yields.
     bool spend() noexcept { return --budget_ > 0; }
@@ -131,6 +140,8 @@ private:
     static constexpr std::uint32_t try_again_every = 32;
     int wakeful_ = most_wakeful;  // how well waiting awake has paid lately
     std::uint32_t skipped_waits_ = 0;
+    std::uint64_t last_stamp_ = 0;
+    std::uint32_t stamped_tick_ = 0;
     std::uint32_t until_clock_check_ = clock_checks;
     std::uint32_t until_fair_ = fairness;
     bool searching_ = false;  // counted as such by the sleepers
