@@ -112,8 +112,7 @@ void* frame_pool::take(std::uint32_t size_class) {
     free_block* const block = free_[size_class];
     if (block == nullptr) [[unlikely]]
         return take_slow(size_class);
-    free_block* const following = block->next;
-    free_[size_class] = following;
+    free_[size_class] = block->next;
     return block;
 }
 
