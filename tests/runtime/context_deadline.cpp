@@ -24,6 +24,10 @@ namespace {
 const failure why(std::make_error_code(std::errc::io_error));
 const failure other(std::make_error_code(std::errc::no_such_process));
 
+/// Blocks that two pools may hold for each other before they send them home: 64 each, and as many
+/// again that wait there. A leak would show as thousands.
+constexpr std::size_t on_their_way = 256;
+
 std::size_t blocks_carved() {
     std::size_t count = 0;
     sluice::detail::frame_pool::for_each_block(
@@ -139,7 +143,7 @@ TEST_CASE("context 3.16: cancelled children leave a parent that lives long, whic
         for (int i = 0; i != 1'000; ++i) visit();
         const std::size_t before = blocks_carved();
         for (int i = 0; i != 20'000; ++i) visit();
-        EXPECT(blocks_carved() <= before + 100);
+        EXPECT(blocks_carved() <= before + on_their_way);
         EXPECT(!parent.err());
         co_return;
     });
@@ -154,7 +158,7 @@ TEST_CASE("context 3.16: children that expired leave a parent that lives long") 
             auto [timed, cancel] = sluice::with_timeout(parent, 1us);
             co_await timed.done();
         }
-        EXPECT(blocks_carved() <= before + 100);
+        EXPECT(blocks_carved() <= before + on_their_way);
     });
 }
 
