@@ -123,8 +123,11 @@ public:
     void bind(leaf_sink& sink) noexcept { sink.add(self().the_leaf()); }
     void order(poll_order& o, std::uint32_t base) const noexcept { o.add(base); }
 
+    /// Op may hide it by one of its own.
+    sole_start begin() noexcept { return begin_sole(self().the_leaf()); }
+
     bool await_ready() noexcept {
-        start_ = begin_sole(self().the_leaf());
+        start_ = self().begin();
         return start_ == sole_start::done;
     }
 

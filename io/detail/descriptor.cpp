@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <sluice/io/detail/io_operation.hpp>
 #include <sluice/runtime/detail/completer.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 
@@ -72,12 +73,42 @@ int descriptor::watch_stream() noexcept {
     return watch();
 }
 
-void descriptor::wake_all(side s, wake_list& wakes) noexcept {
-    while (leaf* const l = waiters_[index(s)].pop_front()) {
-        sluice::detail::scheduler& home = *l->home;
-        // The claim pins a foreign runtime, and only then is this no longer I/O that it waits for.
-        if (claim(*l) == claim_result::parked) wakes.add(*l);
-        home.count_io(-1);
+namespace {
+
+// Takes a leaf out of its queue; false: another leaf of the same wait has won.
+bool claim_unlinked(leaf& l, wake_list& wakes) noexcept {
+    sluice::detail::scheduler& home = *l.home;
+    l.unlink();
+    // The claim pins a foreign runtime, and only then is this no longer I/O that it waits for.
+    const claim_result how = claim(l);
+    if (how == claim_result::parked) wakes.add(l);
+    home.count_io(-1);
+    return how != claim_result::lost;
+}
+
+}  // namespace
+
+// The attempts of those who wait, first come first served, up to the first that would block. A
+// leaf that may lose a race must win it before its attempt takes anything.
+void descriptor::serve(side s, wake_list& wakes) noexcept {
+    while (leaf* const l = waiters_[index(s)].front()) {
+        if (!worth_trying(s)) return;
+        auto& waiter = static_cast<io_leaf&>(*l);
+        if (waiter.sole) {
+            if (!waiter.try_now()) return;
+            claim_unlinked(waiter, wakes);
+        } else if (claim_unlinked(waiter, wakes)) {
+            waiter.try_now();
+        }
+    }
+}
+
+// Nothing reports edges any more: those who wait try again, and find a registration of their own.
+void descriptor::start_over(side s, wake_list& wakes) noexcept {
+    ready_[index(s)] = readiness::unknown;
+    while (leaf* const l = waiters_[index(s)].front()) {
+        if (l->sole) static_cast<io_leaf*>(l)->start_over();
+        claim_unlinked(*l, wakes);
     }
 }
 
@@ -88,11 +119,11 @@ void descriptor::edge(edges e) noexcept {
         if (e.hang_up) hung_up_ = true;
         if (e.read || e.hang_up) {
             ready_[index(side::read)] = readiness::edge;
-            wake_all(side::read, wakes);
+            serve(side::read, wakes);
         }
         if (e.write || e.hang_up) {
             ready_[index(side::write)] = readiness::edge;
-            wake_all(side::write, wakes);
+            serve(side::write, wakes);
         }
     }
     wakes.wake_all();
@@ -117,11 +148,12 @@ void descriptor::received(std::span<const std::byte> bytes, bool whole) noexcept
     {
         const std::lock_guard guard(gate_);
         if (closed_) return;
-        if (!queue(bytes)) receive_end_ = ENOMEM;
+        arriving_ = bytes;
+        ready_[index(side::read)] = readiness::edge;
+        serve(side::read, wakes);
+        if (!arriving_.empty() && !queue(std::exchange(arriving_, {}))) receive_end_ = ENOMEM;
         if (whole) bulk_ = true;
         if (whole || queued_ > most_queued || receive_end_ != open) stop_receive();
-        ready_[index(side::read)] = readiness::edge;
-        wake_all(side::read, wakes);
     }
     wakes.wake_all();
 }
@@ -132,7 +164,7 @@ void descriptor::receive_failed(int error) noexcept {
         const std::lock_guard guard(gate_);
         receive_end_ = error;
         ready_[index(side::read)] = readiness::edge;
-        wake_all(side::read, wakes);
+        serve(side::read, wakes);
     }
     wakes.wake_all();
 }
@@ -142,7 +174,7 @@ void descriptor::stop_receive() noexcept {
         receive_.home->stop(receive_);
 }
 
-ssize_t descriptor::take_received(std::span<std::byte> into) noexcept {
+std::size_t descriptor::take_chunks(std::span<std::byte> into) noexcept {
     std::size_t n = 0;
     while (first_ != nullptr && n != into.size()) {
         const std::size_t part =
@@ -154,6 +186,16 @@ ssize_t descriptor::take_received(std::span<std::byte> into) noexcept {
             frame_pool::deallocate(std::exchange(first_, first_->next));
     }
     queued_ -= n;
+    return n;
+}
+
+ssize_t descriptor::take_received(std::span<std::byte> into) noexcept {
+    std::size_t n = take_chunks(into);
+    if (const std::size_t part = std::min(arriving_.size(), into.size() - n); part != 0) {
+        std::memcpy(into.data() + n, arriving_.data(), part);
+        arriving_ = arriving_.subspan(part);
+        n += part;
+    }
     if (receive_.home != nullptr && !has_received()) would_block(side::read);
     if (n != 0 || into.empty()) return static_cast<ssize_t>(n);
     if (receive_end_ == open) return -EAGAIN;
@@ -170,11 +212,8 @@ void descriptor::ended(registration& r) noexcept {
             ::close(fd_);
             number_closed_ = true;
         }
-        // Those who wait try again, and start anew.
-        for (const side s : {side::read, side::write}) {
-            ready_[index(s)] = readiness::unknown;
-            wake_all(s, wakes);
-        }
+        start_over(side::read, wakes);
+        start_over(side::write, wakes);
     }
     wakes.wake_all();
     unref();
@@ -186,8 +225,8 @@ void descriptor::close() noexcept {
         const std::lock_guard guard(gate_);
         if (closed_) return;
         closed_ = true;
-        wake_all(side::read, wakes);
-        wake_all(side::write, wakes);
+        serve(side::read, wakes);
+        serve(side::write, wakes);
         if (poll_.home == nullptr && receive_.home == nullptr) {
             ::close(fd_);
             number_closed_ = true;

@@ -83,9 +83,11 @@ public:
 
     /// The receive stands, or has left something to take: reads must not go to the socket.
     bool receives() const noexcept {
-        return receive_.home != nullptr || first_ != nullptr || receive_end_ != open;
+        return receive_.home != nullptr || has_received();
     }
-    bool has_received() const noexcept { return first_ != nullptr || receive_end_ != open; }
+    bool has_received() const noexcept {
+        return first_ != nullptr || !arriving_.empty() || receive_end_ != open;
+    }
     /// What a read of the socket would give: a count, 0 at the end, or -errno.
     ssize_t take_received(std::span<std::byte> into) noexcept;
 
@@ -126,9 +128,11 @@ private:
         return poll_.home != nullptr || (s == side::read && receive_.home != nullptr);
     }
     static std::size_t index(side s) noexcept { return static_cast<std::size_t>(s); }
-    void wake_all(side s, sluice::detail::wake_list& wakes) noexcept;
+    void serve(side s, sluice::detail::wake_list& wakes) noexcept;
+    void start_over(side s, sluice::detail::wake_list& wakes) noexcept;
     int start(registration& r) noexcept;
     void stop_receive() noexcept;
+    std::size_t take_chunks(std::span<std::byte> into) noexcept;
     bool queue(std::span<const std::byte> bytes) noexcept;
 
     const int fd_;
@@ -144,7 +148,8 @@ private:
     int receive_end_ = open;        // else 0 for the end of the stream, or errno
     chunk* first_ = nullptr;        // received and not taken yet
     chunk* last_ = nullptr;
-    std::size_t queued_ = 0;  // bytes in the chunks
+    std::size_t queued_ = 0;                // bytes in the chunks
+    std::span<const std::byte> arriving_;  // behind them, during received(): the reactor's buffer
     registration poll_{*this, registration_kind::poll};
     registration receive_{*this, registration_kind::receive};
     wait_queue waiters_[2];

@@ -1,5 +1,9 @@
-// Operations on descriptors: an attempt that never blocks, repeated after each edge until it says
-// something.
+// Operations on descriptors: an attempt that never blocks, repeated until it says something.
+//
+// A wait is served where the edge is reported: descriptor::serve() makes the attempt for the one
+// who waits, under the gate, and readies the task with the outcome. So an operation that is awaited
+// by itself is a sole wait. What has won a race and finds that its attempt would still have blocked
+// starts over, as does a sole wait whose registration has ended.
 #pragma once
 
 #include <cerrno>
@@ -24,11 +28,17 @@ public:
     void retract() noexcept final;
     sluice::detail::wait_site site() const noexcept final { return {what_, descriptor_}; }
 
-    /// One try, if it may succeed. True: there is an outcome.
-    bool try_at_once() noexcept;
+    /// Begins a sole wait.
+    sluice::detail::sole_start begin() noexcept;
 
     /// The wait has been won; false: the attempt would still have blocked.
     bool finish() noexcept;
+
+    /// Gate held. One try. True: there is an outcome.
+    bool try_now() noexcept;
+
+    /// Gate held; the leaf of a sole wait is claimed. Once readied, its owner begins anew.
+    void start_over() noexcept;
 
 protected:
     io_leaf(descriptor* d, side s, const char* what) noexcept
@@ -45,22 +55,28 @@ protected:
     std::error_code error() const noexcept { return {error_, std::generic_category()}; }
 
 private:
-    bool try_now() noexcept;
+    // Stands in for the frame in the queue of its worker.
+    struct restart : sluice::detail::runnable {
+        io_leaf* of = nullptr;
+        sluice::detail::runnable* frame = nullptr;
+    };
+
+    static void begin_again(void* self);
+    bool must_wait() noexcept;
 
     descriptor* descriptor_;
     const char* what_;
     side side_;
     bool complete_ = false;
     int error_ = 0;
+    restart restart_;  // seldom used
 };
 
 /// The operation whose leaf is Leaf, which also gives result_type and take(). One that is not
 /// raceable may have taken effect in part when it loses: within() bounds it, select refuses it.
 template <class Leaf, bool Raceable = true>
 class [[nodiscard]] io_operation
-    : public sluice::detail::multi_operation<io_operation<Leaf, Raceable>, 1> {
-    using waiting = sluice::detail::multi_operation<io_operation, 1>;
-
+    : public sluice::detail::sole_operation<io_operation<Leaf, Raceable>> {
 public:
     using result_type = typename Leaf::result_type;
     static constexpr bool raceable = Raceable;
@@ -70,28 +86,13 @@ public:
     io_operation(io_operation&&) noexcept = default;
     ~io_operation() { this->abandon_if_parked(); }
 
-    // An attempt that succeeds at once needs no multi_wait.
-    bool await_ready() noexcept {
-        done_ = leaf_.try_at_once();
-        return done_ && sluice::detail::spend_budget();
-    }
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        if (!done_) return waiting::await_suspend(frame);
-        frame.promise().runs_again();
-        sluice::detail::run_again_last(frame);
-        return true;
-    }
-    result_type await_resume() { return leaf_.take(); }
-
-    void bind(sluice::detail::leaf_sink& sink) noexcept { sink.add(leaf_); }
-    void order(sluice::detail::poll_order& o, std::uint32_t base) const noexcept { o.add(base); }
+    Leaf& the_leaf() noexcept { return leaf_; }
+    sluice::detail::sole_start begin() noexcept { return leaf_.begin(); }
     bool finish(std::size_t) noexcept { return leaf_.finish(); }
     result_type take(std::size_t) { return leaf_.take(); }
 
 private:
     Leaf leaf_;
-    bool done_ = false;
 };
 
 }  // namespace sluice::io::detail

@@ -16,10 +16,9 @@ void leaf::retract() noexcept {
 }
 
 void leaf::abandon() noexcept {
-    scheduler* const was_home = std::exchange(home, nullptr);
-    if (was_home == nullptr) return;
+    if (home == nullptr) return;
     retract();
-    was_home->wait_until_unpinned();
+    std::exchange(home, nullptr)->wait_until_unpinned();
 }
 
 namespace {
