@@ -43,6 +43,8 @@ void descriptor::unref() noexcept {
 
 void descriptor::enlist(side s, leaf& l) noexcept {
     waiters_[index(s)].push_back(l);
+    if (s == side::read)
+        last_reader_.store(reinterpret_cast<std::byte*>(&l), sluice::detail::relaxed);
     l.home->count_io(1);
 }
 

@@ -28,6 +28,12 @@ constexpr unsigned watched_events = POLLIN | POLLOUT | POLLRDHUP;
 constexpr std::uint64_t wake_tag = 1;
 constexpr std::uint64_t cancel_tag = 2;
 
+// Null: the completion is of no descriptor.
+registration* registration_of(const io_uring_cqe& cqe) noexcept {
+    if (cqe.user_data <= cancel_tag) return nullptr;
+    return reinterpret_cast<registration*>(static_cast<std::uintptr_t>(cqe.user_data));
+}
+
 [[gnu::tls_model("initial-exec")]] constinit thread_local int nudged_ring = -1;
 
 // On a worker's thread, between any two instructions of a task: one system call, and nothing of the
@@ -234,28 +240,33 @@ void uring_reactor::wake() noexcept {
 
 bool uring_reactor::reap() noexcept {
     if (!cq_lock_.try_lock()) return false;
-    unsigned head = 0;
-    unsigned seen = 0;
-    io_uring_cqe* cqe = nullptr;
-    io_uring_for_each_cqe(&ring_, head, cqe) {
-        complete(*cqe);
-        ++seen;
+    const unsigned first = *ring_.cq.khead;
+    const unsigned count = ::io_uring_cq_ready(&ring_);
+    const auto at = [this, first](unsigned i) -> const io_uring_cqe& {
+        return ring_.cq.cqes[(first + i) & *ring_.cq.kring_mask];
+    };
+    const auto later = [&at, count](unsigned i) -> const registration* {
+        return i < count ? registration_of(at(i)) : nullptr;
+    };
+    for (unsigned i = 0; i != count; ++i) {
+        // Of many connections, little is in the caches when something comes: what the next few
+        // completions touch is fetched while this one is handled.
+        if (const registration* const r = later(i + 4)) descriptor::fetch(*r);
+        if (const registration* const r = later(i + 2)) descriptor::fetch_reader(*r);
+        complete(at(i));
     }
-    ::io_uring_cq_advance(&ring_, seen);
+    ::io_uring_cq_advance(&ring_, count);
     cq_lock_.unlock();
-    return seen != 0;
+    return count != 0;
 }
 
 void uring_reactor::complete(const io_uring_cqe& cqe) noexcept {
     const bool last = (cqe.flags & IORING_CQE_F_MORE) == 0;
-    if (cqe.user_data == cancel_tag) return;
-    if (cqe.user_data == wake_tag) {
-        if (last)
-            wake_watch_ended_.store(true,
-                                    sluice::detail::relaxed);  // the queue is the worker's own
-        return;
-    }
-    auto& r = *reinterpret_cast<registration*>(static_cast<std::uintptr_t>(cqe.user_data));
+    if (cqe.user_data == wake_tag && last)
+        wake_watch_ended_.store(true, sluice::detail::relaxed);  // the queue is the worker's own
+    registration* const of = registration_of(cqe);
+    if (of == nullptr) return;
+    registration& r = *of;
     if (r.kind == registration_kind::poll) {
         complete_poll(r, cqe.res);
     } else {
