@@ -68,6 +68,7 @@ private:
     io_uring_sqe* next_sqe() noexcept;
     bool cancel(registration& r) noexcept;
     void look_into_inbox() noexcept;
+    bool completions_wait() const noexcept;
     bool reap() noexcept;
     void complete(const io_uring_cqe& cqe) noexcept;
     void complete_poll(registration& r, int events) noexcept;
