@@ -164,7 +164,7 @@ sole_start begin_sole_at_channel(chan_leaf& l) noexcept {
     wake_list wakes;
     if (!l.commit_here(wakes)) return sole_start::held;
     channel->gate_.unlock();
-    wakes.wake_all();
+    wakes.wake_all(here);
     return here.spend() ? sole_start::done : sole_start::spent;
 }
 

@@ -3,8 +3,7 @@
 #include <mutex>
 #include <utility>
 
-#include <sluice/runtime/detail/scheduler.hpp>
-#include <sluice/runtime/detail/worker.hpp>
+#include <sluice/runtime/detail/completer.hpp>
 
 namespace sluice::detail {
 
@@ -35,6 +34,16 @@ void wake(leaf& l) noexcept {
 }
 
 }  // namespace
+
+leaf* claim_raced(leaf* first, wait_queue& queue, wake_list& wakes) noexcept {
+    for (leaf* l = first; l != nullptr; l = queue.pop_front()) {
+        const claim_result how = claim(*l);
+        if (how == claim_result::lost) continue;
+        if (how == claim_result::parked) wakes.add(*l);
+        return l;
+    }
+    return nullptr;
+}
 
 void wake_list::wake_chain(list_node* first) noexcept {
     while (first != nullptr) {

@@ -26,6 +26,7 @@
 namespace sluice::detail {
 
 class scheduler;
+class worker;
 class multi_wait;
 
 /// Node of a circular list; a node alone points to itself, so unlinking needs no list.
@@ -118,7 +119,7 @@ class wait_queue {
 public:
     bool empty() const noexcept { return !head_.linked(); }
     void push_back(leaf& l) noexcept { l.insert_before(head_); }
-    leaf* front() noexcept { return empty() ? nullptr : static_cast<leaf*>(head_.next); }
+    leaf* front() noexcept { return empty() ? nullptr : &static_cast<leaf&>(*head_.next); }
 
     leaf* pop_front() noexcept {
         leaf* const l = front();
@@ -149,6 +150,9 @@ public:
         if (first_ != nullptr) wake_chain(first_);
         first_ = last_ = nullptr;
     }
+
+    /// The same for a caller that knows its worker, and mostly wakes one (completer.hpp).
+    inline void wake_all(worker& here) noexcept;
 
 private:
     static void wake_chain(list_node* first) noexcept;
