@@ -44,7 +44,8 @@ public:
 
     /// The same for a caller that knows its lock_identity().
     void lock_as(std::uint32_t me) noexcept {
-        if (me != 0 && favourite_.load(relaxed) == me && enter_fast(me)) return;
+        if (me != 0 && favourite_.load(relaxed) == me && enter_fast(me)) [[likely]]
+            return;
         lock_slow(me);
     }
 
@@ -58,7 +59,7 @@ public:
 
     void unlock() noexcept {
         const std::uint32_t seat = fast_holder_;
-        if (seat != 0) {
+        if (seat != 0) [[likely]] {
             // release: pairs with the acquire in revoke().
             lock_seat(seat).store(nullptr, release);
         } else {
