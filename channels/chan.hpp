@@ -92,6 +92,7 @@ public:
         leaf_.slot = room_.address();
         return leaf_;
     }
+    sole_start begin() noexcept { return begin_send(the_leaf()); }
     void take(std::size_t) {
         if (leaf_.result == chan_leaf::outcome::closed) throw_send_on_closed();
     }
@@ -129,6 +130,7 @@ public:
         leaf_.slot = room_.address();
         return leaf_;
     }
+    sole_start begin() noexcept { return begin_recv(the_leaf()); }
     result_type take(std::size_t) noexcept {
         if constexpr (std::is_void_v<T>) {
             return leaf_.result == chan_leaf::outcome::value;

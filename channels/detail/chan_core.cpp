@@ -32,12 +32,10 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
 }
 
 [[gnu::always_inline]] void chan_core::relocate(void* to, void* from) noexcept {
-    if (element_.relocate != nullptr) {
-        element_.relocate(to, from);
-    } else if (element_.size == sizeof(std::uint64_t)) {
+    if (element_.relocate == nullptr) [[likely]] {
         std::memcpy(to, from, sizeof(std::uint64_t));
-    } else if (element_.size != 0) {
-        std::memcpy(to, from, element_.size);
+    } else {
+        element_.relocate(to, from);
     }
 }
 
@@ -144,31 +142,48 @@ spin_lock* chan_leaf::gate() noexcept {
     return channel == nullptr ? nullptr : &channel->gate_;
 }
 
-[[gnu::always_inline]] inline bool chan_leaf::commit_here(wake_list& wakes) noexcept {
-    const chan_core::attempt a =
-        way == direction::send ? channel->send_now(slot, wakes) : channel->recv_now(slot, wakes);
-    if (a == chan_core::attempt::not_ready) return false;
-    result = a == chan_core::attempt::done ? outcome::value : outcome::closed;
-    return true;
+namespace {
+
+chan_leaf::outcome outcome_of(chan_core::attempt a) noexcept {
+    return a == chan_core::attempt::done ? chan_leaf::outcome::value : chan_leaf::outcome::closed;
 }
 
-bool chan_leaf::commit(wake_list& wakes) noexcept {
-    return commit_here(wakes);
-}
-
-sole_start begin_sole_at_channel(chan_leaf& l) noexcept {
-    chan_core* const channel = l.channel;
-    if (channel == nullptr) return sole_start::never;
+// The first half of a sole wait; try_now(wakes) makes the attempt.
+template <class Try>
+[[gnu::always_inline]] inline sole_start begin(chan_leaf& l, Try try_now) noexcept {
+    if (l.channel == nullptr) [[unlikely]]
+        return sole_start::never;
+    spin_lock& gate = l.channel->gate();
     worker& here = *this_threads_worker;
-    channel->gate_.lock_as(here.identity());
+    gate.lock_as(here.identity());
     wake_list wakes;
-    if (!l.commit_here(wakes)) return sole_start::held;
-    channel->gate_.unlock();
+    const chan_core::attempt a = try_now(wakes);
+    if (a == chan_core::attempt::not_ready) return sole_start::held;
+    gate.unlock();
+    l.result = outcome_of(a);
     wakes.wake_all(here);
     return here.spend() ? sole_start::done : sole_start::spent;
 }
 
-void park_sole_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept {
+}  // namespace
+
+bool chan_leaf::commit(wake_list& wakes) noexcept {
+    const chan_core::attempt a =
+        way == direction::send ? channel->send_now(slot, wakes) : channel->recv_now(slot, wakes);
+    if (a == chan_core::attempt::not_ready) return false;
+    result = outcome_of(a);
+    return true;
+}
+
+sole_start begin_send(chan_leaf& l) noexcept {
+    return begin(l, [&l](wake_list& wakes) { return l.channel->send_now(l.slot, wakes); });
+}
+
+sole_start begin_recv(chan_leaf& l) noexcept {
+    return begin(l, [&l](wake_list& wakes) { return l.channel->recv_now(l.slot, wakes); });
+}
+
+void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept {
     spin_lock& gate = l.channel->gate_;
     l.owner = runnable::from_frame(frame);
     l.home = &this_threads_worker->owner();

@@ -23,6 +23,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -35,26 +36,32 @@ namespace sluice::detail {
 /// How a channel handles its elements.
 struct element_type {
     std::size_t size;
-    /// Moves the value at `from` to the raw memory at `to`, and ends the one at `from`. Null:
-    /// memcpy does.
+    /// Moves the value at `from` to the raw memory at `to`, and ends the one at `from`. Null: it is
+    /// a plain word of 8 bytes.
     void (*relocate)(void* to, void* from) noexcept;
     void (*destroy)(void* at) noexcept;
 };
 
 template <class T>
+void relocate_element(void* to, void* from) noexcept {
+    if constexpr (std::is_trivially_copyable_v<T>) {
+        std::memcpy(to, from, sizeof(T));
+    } else {
+        T& source = *static_cast<T*>(from);
+        ::new (to) T(std::move(source));
+        source.~T();
+    }
+}
+
+template <class T>
 inline constexpr element_type element_of{
     sizeof(T),
-    std::is_trivially_copyable_v<T> ? nullptr
-                                    : +[](void* to, void* from) noexcept {
-                                          T& source = *static_cast<T*>(from);
-                                          ::new (to) T(std::move(source));
-                                          source.~T();
-                                      },
+    std::is_trivially_copyable_v<T> && sizeof(T) == 8 ? nullptr : &relocate_element<T>,
     +[](void* at) noexcept { static_cast<T*>(at)->~T(); },
 };
 
 template <>
-inline constexpr element_type element_of<void>{0, nullptr, nullptr};
+inline constexpr element_type element_of<void>{0, +[](void*, void*) noexcept {}, nullptr};
 
 class chan_core;
 
@@ -63,8 +70,9 @@ enum class direction : std::uint8_t { send, recv };
 class chan_leaf;
 
 /// The two halves of an awaited send or receive, each in one call.
-sole_start begin_sole_at_channel(chan_leaf& l) noexcept;
-void park_sole_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept;
+sole_start begin_send(chan_leaf& l) noexcept;
+sole_start begin_recv(chan_leaf& l) noexcept;
+void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept;
 
 /// A send's or a receive's place at a channel. The value to send stands at `slot`; a received one
 /// is put there.
@@ -83,10 +91,6 @@ public:
     const direction way;
     outcome result = outcome::none;  // written by whoever commits
 
-private:
-    friend sole_start begin_sole_at_channel(chan_leaf& l) noexcept;
-    inline bool commit_here(wake_list& wakes) noexcept;
-
 protected:
     chan_leaf(chan_core* c, direction d) noexcept : channel(c), way(d) {}
     chan_leaf(chan_leaf&& other) noexcept
@@ -95,12 +99,8 @@ protected:
 };
 
 template <std::derived_from<chan_leaf> Leaf>
-sole_start begin_sole(Leaf& l) noexcept {
-    return begin_sole_at_channel(l);
-}
-template <std::derived_from<chan_leaf> Leaf>
 void park_sole(Leaf& l, std::coroutine_handle<> frame) noexcept {
-    park_sole_at_channel(l, frame);
+    park_at_channel(l, frame);
 }
 
 class chan_core {
@@ -130,8 +130,9 @@ public:
 
 private:
     friend class chan_leaf;
-    friend sole_start begin_sole_at_channel(chan_leaf& l) noexcept;
-    friend void park_sole_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept;
+    friend sole_start begin_send(chan_leaf& l) noexcept;
+    friend sole_start begin_recv(chan_leaf& l) noexcept;
+    friend void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept;
 
     chan_core(const element_type& element, std::uint32_t capacity) noexcept
         : element_(element), capacity_(capacity) {}

@@ -62,11 +62,16 @@ private:
         for (;;) {
             owner_.store(true, relaxed);
             light_fence();
-            if (!thief_.load(acquire)) return;
-            owner_.store(false, release);
-            spin_wait wait;
-            while (thief_.load(relaxed)) wait.pause();
+            if (!thief_.load(acquire)) [[likely]]
+                return;
+            give_way();
         }
+    }
+
+    [[gnu::noinline]] void give_way() noexcept {
+        owner_.store(false, release);
+        spin_wait wait;
+        while (thief_.load(relaxed)) wait.pause();
     }
 
     atomic<runnable*> item_{nullptr};

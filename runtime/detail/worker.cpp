@@ -49,31 +49,37 @@ worker::~worker() {
 
 [[gnu::always_inline]] inline runnable* worker::take_local() noexcept {
     if (runnable* const r = next_.take()) {
-        if (--budget_ > 0) return r;
+        if (--budget_ > 0) [[likely]]
+            return r;
         make_last(r);  // the slice is used up: the others first
     }
     budget_ = slice;
     return queue_.pop();
 }
 
-inline runnable* worker::look_around() {
+[[gnu::always_inline]] inline runnable* worker::look_around() {
     tick_.store(tick_.load(relaxed) + 1, relaxed);
-    if (--until_clock_check_ == 0) {
+    if (--until_clock_check_ == 0) [[unlikely]] {
         until_clock_check_ = clock_checks;
         run_timers();
     }
-    if (--until_fair_ == 0) {
+    if (--until_fair_ == 0) [[unlikely]] {
         until_fair_ = fairness;
         if (runnable* const r = take_fair()) return r;
     }
-    if (runnable* const r = take_local()) return r;
+    if (runnable* const r = take_local()) [[likely]]
+        return r;
+    return look_further();
+}
+
+[[gnu::noinline]] runnable* worker::look_further() {
     if (runnable* const r = take_shared()) return r;
     return search();
 }
 
-inline runnable* worker::find() {
+[[gnu::always_inline]] inline runnable* worker::find() {
     runnable* const r = look_around();
-    if (r != nullptr && searching_) {
+    if (searching_ && r != nullptr) [[unlikely]] {
         searching_ = false;
         if (owner_.idle().stop_searching()) owner_.notify();
     }

@@ -120,6 +120,7 @@ private:
 
     inline runnable* find();
     inline runnable* look_around();
+    runnable* look_further();
     inline runnable* take_local() noexcept;
     runnable* take_fair() noexcept;
     runnable* take_shared() noexcept;
