@@ -3,17 +3,19 @@
 // An operation is a move-only, single-shot rvalue that borrows its handle (the channel, the mutex,
 // the socket must outlive it). It can be awaited (co_await op), raced (select) and bounded
 // (within). It consists of leaves, one for each source it may wait for, and take(i), which gives
-// the result when leaf i has won. PROTOCOL in docs/internals.md.
+// the result when leaf i has won. docs/internals.md follows a wait through its life.
 //
 // What an operation type provides
 //   result_type
 //   leaf_count                    how many leaves it has
 //   bind(leaf_sink&)              adds them, once the operation has come to its final place in
-//   memory order(poll_order&, base)      in which they are polled; they count from `base` take(i)
-//   -> result_type        the result, after leaf i of this operation has won; may throw finish(i)
-//   -> bool             optional, noexcept: completes what leaf i only promised; false: wait again
-// and derives from sole_operation (one leaf, no finish) or multi_operation, which make it
-// awaitable.
+//   memory
+//   order(poll_order&, base)      in which they are polled; they count from `base`
+//   take(i) -> result_type        the result, after leaf i of this operation has won; may throw
+//   finish(i) -> bool             optional, noexcept: completes what leaf i only promised in a
+//   race;
+//                                 false: wait again
+// and derives from sole_operation (one leaf) or multi_operation, which make it awaitable.
 #pragma once
 
 #include <array>
@@ -150,9 +152,10 @@ public:
     }
 
 protected:
-    /// For the destructor of Op, first thing.
+    /// For the destructor of Op, first thing. A leaf that is out of its queue has won, or has been
+    /// abandoned before (scheduler::cut()): its source may be gone.
     void abandon_if_parked() noexcept {
-        if (parked_) self().the_leaf().abandon();
+        if (parked_ && self().the_leaf().linked()) self().the_leaf().abandon();
     }
 
 private:
@@ -162,7 +165,7 @@ private:
     bool parked_ = false;
 };
 
-/// Base of operations with any number of leaves, or with a finish().
+/// Base of operations with any number of leaves.
 template <class Op, std::size_t Leaves>
 class multi_operation : public operation_base {
 public:

@@ -44,7 +44,7 @@ void descriptor::unref() noexcept {
 void descriptor::enlist(side s, leaf& l) noexcept {
     waiters_[index(s)].push_back(l);
     if (s == side::read)
-        last_reader_.store(reinterpret_cast<std::byte*>(&l), sluice::detail::relaxed);
+        last_reader_.store(reinterpret_cast<std::uintptr_t>(&l), sluice::detail::relaxed);
     l.home->count_io(1);
 }
 
@@ -67,7 +67,8 @@ int descriptor::watch() noexcept {
 
 int descriptor::watch_stream() noexcept {
     if (receive_.home != nullptr || poll_.home != nullptr) return 0;
-    if (!bulk_) {
+    // acquire: pairs with the release in drain().
+    if (!bulk_ && !receive_.in_inbox.load(sluice::detail::acquire)) {
         receive_stopped_ = false;
         if (start(receive_) == 0) return 0;
         bulk_ = true;
@@ -119,7 +120,8 @@ void descriptor::edge(edges e) noexcept {
     {
         const std::lock_guard guard(gate_);
         if (e.hang_up) hung_up_ = true;
-        if (e.read || e.hang_up) {
+        // While the receive stands, it tells what there is to read.
+        if ((e.read || e.hang_up) && receive_.home == nullptr) {
             ready_[index(side::read)] = readiness::edge;
             serve(side::read, wakes);
         }
@@ -201,8 +203,10 @@ ssize_t descriptor::take_received(std::span<std::byte> into) noexcept {
     if (receive_.home != nullptr && !has_received()) would_block(side::read);
     if (n != 0 || into.empty()) return static_cast<ssize_t>(n);
     if (receive_end_ == open) return -EAGAIN;
-    // An error is told once, as the socket would do; the end of the stream for ever.
-    return receive_end_ == 0 ? 0 : -std::exchange(receive_end_, open);
+    // An error is told once, as the socket would do; for ever the end of the stream, and that bytes
+    // were dropped for want of memory.
+    if (receive_end_ == 0 || receive_end_ == ENOMEM) return -receive_end_;
+    return -std::exchange(receive_end_, open);
 }
 
 void descriptor::ended(registration& r) noexcept {

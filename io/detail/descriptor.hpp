@@ -3,14 +3,16 @@
 // Concepts
 //   A descriptor has two sources, its reading and its writing side. An operation tries its system
 //   call without blocking; only when that would block it waits for an edge: the reactor reports
-//   that the side has become ready, and the operation tries again. The kernel never holds a task's
-//   buffer, so cancelling a wait is stepping out of a list, a race loses nothing, and an idle
-//   connection needs no buffer. The first wait starts a registration (reactor.hpp) with the reactor
-//   of the worker it runs on. On io_uring a stream's reads are served by a receive: what arrives is
-//   queued here in chunks, and reads take it from there. A stream that fills whole buffers is
-//   better off with reads of its own; its receive ends, and edges serve it from then on.
+//   that the side has become ready, and the call is tried again on the spot, for the one who
+//   waits. The kernel never holds a task's buffer, so cancelling a wait is stepping out of a list,
+//   a race loses nothing, and an idle connection needs no buffer. The first wait starts a
+//   registration (reactor.hpp) with the reactor of the worker it runs on. On io_uring a stream's
+//   reads are served by a receive: what arrives goes straight to the reader who waits, and what
+//   nobody waits for is queued here in chunks. A stream that fills whole buffers is better off with
+//   reads of its own; its receive ends, and edges serve it from then on.
 //
 // Invariants (under gate_)
+//   Whoever waits at a side waits because an attempt there would block.
 //   ready_[side] is `no` only if the last attempt would have blocked and no edge has come since, so
 //   that waiting is safe. Edges change it to `edge`, and it becomes `no` only by an attempt made
 //   under the gate. A short read also clears it, to spare the call that would find the socket
@@ -94,13 +96,10 @@ public:
     /// Brings what a report on r will touch into the caches: first the descriptor, and once that is
     /// there, the leaf of who reads.
     static void fetch(const registration& r) noexcept {
-        const auto* const bytes = reinterpret_cast<const std::byte*>(&r);
-        for (int line = 0; line != 3; ++line) __builtin_prefetch(bytes - 64 * line);
+        fetch_lines(reinterpret_cast<std::uintptr_t>(&r) - 128);
     }
     static void fetch_reader(const registration& r) noexcept {
-        const std::byte* const leaf = r.of.last_reader_.load(sluice::detail::relaxed);
-        if (leaf == nullptr) return;
-        for (int line = 0; line != 3; ++line) __builtin_prefetch(leaf + 64 * line);
+        fetch_lines(r.of.last_reader_.load(sluice::detail::relaxed));
     }
 
     struct edges {
@@ -108,7 +107,7 @@ public:
         bool write;
         bool hang_up;
     };
-    /// Something has happened; takes the gate, and readies those who wait.
+    /// Something has happened; takes the gate, and serves those who wait.
     void edge(edges e) noexcept;
     /// Bytes of the receive. `whole`: they filled the buffer.
     void received(std::span<const std::byte> bytes, bool whole) noexcept;
@@ -134,6 +133,10 @@ private:
     explicit descriptor(int fd) noexcept : fd_(fd) {}
     ~descriptor();
 
+    static void fetch_lines(std::uintptr_t from) noexcept {
+        for (std::uintptr_t line = 0; line != 3; ++line)
+            __builtin_prefetch(reinterpret_cast<const void*>(from + 64 * line));
+    }
     bool watched(side s) const noexcept {
         return poll_.home != nullptr || (s == side::read && receive_.home != nullptr);
     }
@@ -162,7 +165,7 @@ private:
     std::span<const std::byte> arriving_;  // behind them, during received(): the reactor's buffer
     wait_queue waiters_[2];
     // Where the leaf stood that read last, only to be fetched. Written under gate_.
-    sluice::detail::atomic<const std::byte*> last_reader_{nullptr};
+    sluice::detail::atomic<std::uintptr_t> last_reader_{0};
     registration receive_{*this, registration_kind::receive};
     registration poll_{*this, registration_kind::poll};
 };

@@ -36,6 +36,7 @@ void reactor::end_all() noexcept {
 }
 
 void stop_inbox::push(registration& r) noexcept {
+    if (r.in_inbox.exchange(true, sluice::detail::acq_rel)) return;
     r.of.ref();
     const std::lock_guard guard(lock_);
     r.inbox_next = std::exchange(first_, &r);

@@ -33,6 +33,7 @@ struct registration : list_node {
     reactor* home = nullptr;  // under the descriptor's gate; null: not started, or ended
     registration* inbox_next =
         nullptr;  // the home's, while a stop() from another thread is under way
+    sluice::detail::atomic<bool> in_inbox{false};
     const registration_kind kind;
 };
 
@@ -65,7 +66,8 @@ private:
 /// Registrations that other threads want stopped.
 class stop_inbox {
 public:
-    /// Any thread. With a reference to the descriptor.
+    /// Any thread; the descriptor's gate is held. Nothing if r stands in an inbox already: it does
+    /// not start anew before it has left it.
     void push(registration& r) noexcept;
 
     /// The home. Calls handle(registration) for each one, and then lets its reference go.
@@ -87,6 +89,8 @@ void stop_inbox::drain(Handle handle) noexcept {
     registration* r = take();
     while (r != nullptr) {
         registration* const next = r->inbox_next;
+        // release: pairs with the acquire in watch_stream(); inbox_next may be written again.
+        r->in_inbox.store(false, sluice::detail::release);
         handle(*r);
         release(*r);
         r = next;

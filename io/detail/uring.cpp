@@ -194,7 +194,7 @@ void uring_reactor::look_into_inbox() noexcept {
         watch_wake_fd();
     }
     stopped_.drain([this](registration& r) {
-        if (!cancel(r)) stopped_.push(r);
+        while (!cancel(r)) submit();
     });
 }
 

@@ -161,8 +161,9 @@ task_info inspect_task(void* frame);
 /// Takes it out of the queues it waits in.
 void abandon_wait(void* frame) noexcept;
 
-/// A runnable that is neither a frame nor a multi_wait marks itself with this in `destroy`: it is
-/// run, not dropped, when a runtime ends with it in a queue, so that what it holds is let go.
+/// A runnable that holds something and stands in no task's frame marks itself with this in
+/// `destroy`: it is run, not dropped, when a runtime ends with it in a queue, so that what it holds
+/// is let go.
 void action_mark(void*);
 
 }  // namespace sluice::detail

@@ -17,7 +17,8 @@ void leaf::retract() noexcept {
 void leaf::abandon() noexcept {
     if (home == nullptr) return;
     retract();
-    std::exchange(home, nullptr)->wait_until_unpinned();
+    home->wait_until_unpinned();  // a completer on another thread may be about to use it
+    home = nullptr;
 }
 
 namespace {

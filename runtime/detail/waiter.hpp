@@ -4,10 +4,10 @@
 //   A source is anything one can wait for: a channel direction, a timer queue, a context, a mutex,
 //   a socket. It has a lock (its gate) and lists of leaves. An operation owns one leaf per source
 //   it waits for. An awaited operation with one leaf is a sole wait: the leaf's owner is the task's
-//   frame itself. Several leaves (select, within) belong to a multi_wait, which is then their owner
-//   and decides which of them wins. A completer is whoever makes a source ready: it pops a leaf
-//   under the gate, claims it, delivers under the gate, releases the gate, and then readies the
-//   owner.
+//   frame itself (or what stands in for it, io_leaf::start_over()). Several leaves (select, within)
+//   belong to a multi_wait, which is then their owner and decides which of them wins. A completer
+//   is whoever makes a source ready: it claims a leaf and delivers under the gate, releases the
+//   gate, and then readies the owner.
 //
 // Invariants
 //   A leaf is linked, unlinked, claimed and delivered to under its gate only.
@@ -102,7 +102,7 @@ public:
     /// more. Idempotent.
     void abandon() noexcept;
 
-    // Set before the leaf is enlisted; constant while it is.
+    // Set before the leaf is enlisted; constant while it is, but for start_over().
     runnable* owner = nullptr;  // the frame of a sole wait, else the multi_wait
     scheduler* home = nullptr;  // where the owner is readied
     std::uint32_t index = 0;    // among the leaves of the multi_wait

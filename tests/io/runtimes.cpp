@@ -82,6 +82,30 @@ task<> write_for_ever(std::shared_ptr<pair> both) {
     EXPECT(!wrote);
 }
 
+// An older task reads from the stream of a younger one; both are there when the runtime ends.
+task<> read_of_younger(sluice::chan<const tcp_stream*> from) {
+    std::array<char, 8> buffer;
+    const auto s = co_await from.recv();
+    static_cast<void>(co_await (*s)->read(buffer));
+}
+task<> own_stream(sluice::chan<const tcp_stream*> to, std::shared_ptr<tcp_stream> s) {
+    co_await to.send(s.get());
+    static_cast<void>(co_await sluice::chan<>().recv());
+}
+// Keeps the worker, once its read has ended, until it is told to stop.
+task<> hold_worker(std::shared_ptr<tcp_stream> s, const runtime* rt) {
+    std::array<char, 8> buffer;
+    static_cast<void>(co_await s->read(buffer));
+    while (!rt->stopping().err()) std::this_thread::yield();
+    for (int i = 0; i != 1000; ++i) std::this_thread::yield();
+    static_cast<void>(co_await sluice::chan<>().recv());
+}
+task<> compute(std::atomic<bool>* busy, const std::atomic<bool>* enough) {
+    for (int i = 0; i != 10; ++i) co_await sluice::yield();  // the others wait now
+    *busy = true;
+    while (!*enough) std::this_thread::yield();
+}
+
 }  // namespace
 
 TEST_CASE("runtime: streams and listeners outlive it and work in the next one") {
@@ -177,6 +201,30 @@ TEST_CASE("runtime: shutdown cuts every wait on sockets and names each") {
             const auto report = rt.shutdown(round % 2 == 0 ? 0ms : 1ms);
             EXPECT(report.cut.size() == 4);
             for (const auto& cut : report.cut) EXPECT(!cut.describe().empty());
+        }
+        EXPECT(open_descriptors() == before);
+    });
+}
+
+TEST_CASE("runtime: a reader is cut after the younger task that owned its stream") {
+    for_each_setup([](options o) {
+        const auto before = open_descriptors();
+        for (int round = 0; round != 10; ++round) {
+            runtime rt(o);
+            pair read = rt.block_on(connected);
+            pair held = rt.block_on(connected);
+            auto streams = sluice::make_chan<const tcp_stream*>();
+            std::atomic<bool> busy{false};
+            std::atomic<bool> enough{false};
+            rt.go(read_of_younger, streams);
+            rt.go(own_stream, streams, std::make_shared<tcp_stream>(std::move(read.server)));
+            rt.go(hold_worker, std::make_shared<tcp_stream>(std::move(held.server)), &rt);
+            rt.go(compute, &busy, &enough);
+            while (!busy) std::this_thread::yield();
+            read.client.close();
+            held.client.close();
+            enough = true;
+            EXPECT(!rt.shutdown(0s).cut.empty());
         }
         EXPECT(open_descriptors() == before);
     });

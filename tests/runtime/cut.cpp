@@ -103,6 +103,25 @@ task<> deep(int n, std::atomic<bool>* there) {
     co_await deep(n - 1, there);
 }
 
+// Waits for what a younger task owns, and is made ready by it just before the end.
+task<> wait_for_younger(sluice::chan<sluice::wait_group*> from) {
+    const auto group = co_await from.recv();
+    co_await (*group)->wait();
+}
+
+task<> younger_owner(sluice::chan<sluice::wait_group*> to, sluice::runtime* rt,
+                     std::atomic<bool>* ready) {
+    const auto group = std::make_unique<sluice::wait_group>();
+    group->add(1);
+    co_await to.send(group.get());
+    co_await sluice::yield();  // the other one waits now
+    group->done();
+    *ready = true;
+    while (!rt->stopping().err()) std::this_thread::yield();
+    for (int i = 0; i != 1000; ++i) std::this_thread::yield();  // until the worker is told to stop
+    co_await sluice::chan<>().recv();
+}
+
 template <class T>
 void wait_until(const std::atomic<T>& value, T wanted) {
     while (value != wanted) std::this_thread::yield();
@@ -152,6 +171,18 @@ TEST_CASE("cut: holders and waiters of a mutex that lives in a cut frame end in 
         rt.go(mutex_parent, &up);
         wait_until(up, true);
         CHECK(rt.shutdown(0s).cut.size() >= 51);
+    }
+}
+
+TEST_CASE("cut: a task made ready by a younger one ends after it, and after what it waited for") {
+    for (int round = 0; round != 20; ++round) {
+        std::atomic<bool> ready{false};
+        sluice::runtime rt(with_workers(1));
+        auto groups = sluice::make_chan<sluice::wait_group*>();
+        rt.go(wait_for_younger, groups);
+        rt.go(younger_owner, groups, &rt, &ready);
+        wait_until(ready, true);
+        CHECK_FALSE(rt.shutdown(0s).cut.empty());
     }
 }
 
