@@ -6,7 +6,7 @@
 // stream or listener gives std::errc::bad_file_descriptor.
 //
 // Streams and listeners are move-only. Letting one go closes it. Any task may use it, on any
-// worker; one reader and one writer at a time make sense of a stream. Memory: about 160 bytes each;
+// worker; one reader and one writer at a time make sense of a stream. Memory: 256 bytes each;
 // no buffer is kept while a read waits.
 #pragma once
 
