@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <sluice/io/tcp.hpp>
+#include <sluice/runtime/runtime.hpp>
 #include <sluice/runtime/signals.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
@@ -75,7 +76,7 @@ sluice::task<int> serve(program_options options) {
     here.stop = stop;
     here.cut = cut;
     here.state.port = listener->local_address().value().port();
-    here.state.workers = options.workers;
+    here.state.workers = sluice::stats().workers;
     std::printf("listening on 127.0.0.1:%u\n", unsigned{here.state.port});
     std::fflush(stdout);
 

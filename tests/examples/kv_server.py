@@ -69,6 +69,15 @@ def command_line(server):
     assert taken.returncode == 1 and f"127.0.0.1:{server.port}" in taken.stderr, taken
 
 
+def info_tells_the_workers_there_are(server):
+    with server.connect() as asking:
+        workers = re.search(rb"\bworkers:(\d+)", exchange(asking, bulk("INFO", "server")))
+    threads = [path.joinpath("comm").read_text() for path in
+               pathlib.Path(f"/proc/{server.process.pid}/task").iterdir()]
+    spawned = sum(bool(re.match(r"sluice-\d", name)) for name in threads)  # one is the main thread
+    assert int(workers.group(1)) == spawned + 1, (workers, threads)
+
+
 def large_values(server):
     value = bytes(range(256)) * (1 << 18)  # 64 MiB
     with server.connect() as connection:
@@ -195,6 +204,7 @@ def main():
     server = Server([PROGRAM, "--port", "0"])
     checks = [
         command_line,
+        info_tells_the_workers_there_are,
         large_values,
         pipelines_longer_than_any_buffer,
         expiry_without_a_reader,
