@@ -24,8 +24,8 @@
 //      goes on inline.
 //   4. Retire, on the worker that resumes the task and before user code: the losers step out of
 //   their queues.
-// Then finish() completes what was only promised (the call that a socket was ready for). It may find
-// that somebody was faster; then everything starts over, without resuming the coroutine.
+// Then finish() completes what was only promised (the call that a socket was ready for). It may
+// find that somebody was faster; then everything starts over, without resuming the coroutine.
 //
 // Rejected: allocating a shared node per select (the leaves and this object live in the awaiting
 // frame), enlisting under one gate at a time (two selects that face each other would then need to
