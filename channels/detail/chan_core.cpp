@@ -53,18 +53,21 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
 }
 
 // Claims the first waiting party that can still be served; it is readied when the gate is released.
-[[gnu::always_inline]] chan_leaf* chan_core::serve_first(wait_queue& queue,
-                                                         wake_list& wakes) noexcept {
-    auto* const l = static_cast<chan_leaf*>(claim_front(queue, wakes));
-    if (l != nullptr) l->result = chan_leaf::outcome::value;
+[[gnu::always_inline]] chan_leaf* chan_core::serve_first(wait_queue& queue, const worker* here,
+                                                         leaf*& woken) noexcept {
+    const claimed c = claim_first(queue, here);
+    if (c.who == nullptr) return nullptr;
+    if (c.parked) woken = c.who;
+    auto* const l = static_cast<chan_leaf*>(c.who);
+    l->result = chan_leaf::outcome::value;
     return l;
 }
 
-[[gnu::always_inline]] chan_core::attempt chan_core::send_now(void* slot,
-                                                              wake_list& wakes) noexcept {
+[[gnu::always_inline]] chan_core::attempt chan_core::send_now(void* slot, const worker* here,
+                                                              leaf*& woken) noexcept {
     if (closed_) return attempt::closed;
     if (!receivers_.empty()) {
-        if (chan_leaf* const receiver = serve_first(receivers_, wakes)) {
+        if (chan_leaf* const receiver = serve_first(receivers_, here, woken)) {
             relocate(receiver->slot, slot);
             return attempt::done;
         }
@@ -74,19 +77,19 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
     return attempt::done;
 }
 
-[[gnu::always_inline]] chan_core::attempt chan_core::recv_now(void* slot,
-                                                              wake_list& wakes) noexcept {
+[[gnu::always_inline]] chan_core::attempt chan_core::recv_now(void* slot, const worker* here,
+                                                              leaf*& woken) noexcept {
     if (count_.load(relaxed) != 0) {
         pop(slot);
         if (!senders_.empty()) {
             // The freed slot is at the tail: the first waiting sender's value goes there, so that
             // the order stays.
-            if (chan_leaf* const sender = serve_first(senders_, wakes)) push(sender->slot);
+            if (chan_leaf* const sender = serve_first(senders_, here, woken)) push(sender->slot);
         }
         return attempt::done;
     }
     if (!senders_.empty()) {
-        if (chan_leaf* const sender = serve_first(senders_, wakes)) {
+        if (chan_leaf* const sender = serve_first(senders_, here, woken)) {
             relocate(slot, sender->slot);
             return attempt::done;
         }
@@ -106,20 +109,20 @@ void chan_core::destroy() noexcept {
 }
 
 chan_core::attempt chan_core::try_send(void* slot) noexcept {
-    wake_list wakes;
+    leaf* woken = nullptr;
     gate_.lock();
-    const attempt a = send_now(slot, wakes);
+    const attempt a = send_now(slot, this_threads_worker, woken);
     gate_.unlock();
-    wakes.wake_all();
+    if (woken != nullptr) wake(*woken);
     return a;
 }
 
 chan_core::attempt chan_core::try_recv(void* slot) noexcept {
-    wake_list wakes;
+    leaf* woken = nullptr;
     gate_.lock();
-    const attempt a = recv_now(slot, wakes);
+    const attempt a = recv_now(slot, this_threads_worker, woken);
     gate_.unlock();
-    wakes.wake_all();
+    if (woken != nullptr) wake(*woken);
     return a;
 }
 
@@ -148,7 +151,7 @@ chan_leaf::outcome outcome_of(chan_core::attempt a) noexcept {
     return a == chan_core::attempt::done ? chan_leaf::outcome::value : chan_leaf::outcome::closed;
 }
 
-// The first half of a sole wait; try_now(wakes) makes the attempt.
+// The first half of a sole wait; try_now(here, woken) makes the attempt.
 template <class Try>
 [[gnu::always_inline]] inline sole_start begin(chan_leaf& l, Try try_now) noexcept {
     if (l.channel == nullptr) [[unlikely]]
@@ -156,31 +159,38 @@ template <class Try>
     spin_lock& gate = l.channel->gate();
     worker& here = *this_threads_worker;
     gate.lock_as(here.identity());
-    wake_list wakes;
-    const chan_core::attempt a = try_now(wakes);
+    leaf* woken = nullptr;
+    const chan_core::attempt a = try_now(&here, woken);
     if (a == chan_core::attempt::not_ready) return sole_start::held;
     gate.unlock();
     l.result = outcome_of(a);
-    wakes.wake_all(here);
+    if (woken != nullptr) wake(*woken, here);
     return here.spend() ? sole_start::done : sole_start::spent;
 }
 
 }  // namespace
 
 bool chan_leaf::commit(wake_list& wakes) noexcept {
-    const chan_core::attempt a =
-        way == direction::send ? channel->send_now(slot, wakes) : channel->recv_now(slot, wakes);
+    const worker* const here = this_threads_worker;
+    leaf* woken = nullptr;
+    const chan_core::attempt a = way == direction::send ? channel->send_now(slot, here, woken)
+                                                        : channel->recv_now(slot, here, woken);
+    if (woken != nullptr) wakes.add(*woken);
     if (a == chan_core::attempt::not_ready) return false;
     result = outcome_of(a);
     return true;
 }
 
 sole_start begin_send(chan_leaf& l) noexcept {
-    return begin(l, [&l](wake_list& wakes) { return l.channel->send_now(l.slot, wakes); });
+    return begin(l, [&l](const worker* here, leaf*& woken) {
+        return l.channel->send_now(l.slot, here, woken);
+    });
 }
 
 sole_start begin_recv(chan_leaf& l) noexcept {
-    return begin(l, [&l](wake_list& wakes) { return l.channel->recv_now(l.slot, wakes); });
+    return begin(l, [&l](const worker* here, leaf*& woken) {
+        return l.channel->recv_now(l.slot, here, woken);
+    });
 }
 
 void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept {

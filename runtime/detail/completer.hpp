@@ -11,10 +11,10 @@
 
 namespace sluice::detail {
 
-/// A leaf is claimed that will be readied: its runtime must not end before that. Gate held.
-inline void keep_home(leaf& l) noexcept {
-    const worker* const w = this_threads_worker;
-    l.pinned = w == nullptr || &w->owner() != l.home;
+/// A leaf is claimed that will be readied: its runtime must not end before that. Gate held; `here`
+/// is the calling thread's worker, or null.
+inline void keep_home(leaf& l, const worker* here) noexcept {
+    l.pinned = here == nullptr || &here->owner() != l.home;
     if (l.pinned) [[unlikely]]
         l.home->pin();
 }
@@ -25,33 +25,45 @@ inline claim_result claim(leaf& l) noexcept {
         const claim_result how = static_cast<multi_wait*>(l.owner)->try_win(l.index);
         if (how != claim_result::parked) return how;
     }
-    keep_home(l);
+    keep_home(l, this_threads_worker);
     return claim_result::parked;
 }
 
-/// The rest of claim_front(), from a leaf of a multi_wait on.
-leaf* claim_raced(leaf* first, wait_queue& queue, wake_list& wakes) noexcept;
+/// A leaf that has won, or null, and whether it is to be readied: not while its task still enlists.
+struct claimed {
+    leaf* who;
+    bool parked;
+};
 
-/// Unlinks leaves from the front until one is claimed; null when none is left. One that is `parked`
-/// goes to `wakes`.
-inline leaf* claim_front(wait_queue& queue, wake_list& wakes) noexcept {
+/// The rest of claim_first(), from a leaf of a multi_wait on.
+claimed claim_raced(leaf* first, wait_queue& queue) noexcept;
+
+/// Unlinks leaves from the front until one is claimed. Gate held; `here` as above.
+inline claimed claim_first(wait_queue& queue, const worker* here) noexcept {
     leaf* const l = queue.pop_front();
-    if (l == nullptr) return nullptr;
-    if (!l->sole) return claim_raced(l, queue, wakes);
-    keep_home(*l);
-    wakes.add(*l);
-    return l;
+    if (l == nullptr) return {nullptr, false};
+    if (!l->sole) return claim_raced(l, queue);
+    keep_home(*l, here);
+    return {l, true};
 }
 
-inline void wake_list::wake_all(worker& here) noexcept {
-    if (first_ == nullptr) return;
-    leaf& l = static_cast<leaf&>(*first_);
-    if (first_ == last_ && !l.pinned) [[likely]] {
-        here.make_next(l.owner);
+/// The same; a leaf that is to be readied goes to `wakes`.
+inline leaf* claim_front(wait_queue& queue, wake_list& wakes) noexcept {
+    const claimed c = claim_first(queue, this_threads_worker);
+    if (c.parked) wakes.add(*c.who);
+    return c.who;
+}
+
+/// Readies the owner of a claimed leaf, which may be gone afterwards. Gate released.
+void wake(leaf& l) noexcept;
+
+/// The same for a caller that knows its worker.
+inline void wake(leaf& l, worker& here) noexcept {
+    if (l.pinned) [[unlikely]] {
+        wake(l);
     } else {
-        wake_chain(first_);
+        here.make_next(l.owner);
     }
-    first_ = last_ = nullptr;
 }
 
 /// Claims every leaf of the queue: deliver(leaf) runs for each one that won.

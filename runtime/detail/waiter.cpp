@@ -21,9 +21,6 @@ void leaf::abandon() noexcept {
     home = nullptr;
 }
 
-namespace {
-
-// Readies the owner of a leaf claimed as `parked`. Gate released. The leaf may be gone afterwards.
 void wake(leaf& l) noexcept {
     if (!l.pinned) {
         this_threads_worker->make_next(l.owner);
@@ -34,16 +31,12 @@ void wake(leaf& l) noexcept {
     home->unpin();
 }
 
-}  // namespace
-
-leaf* claim_raced(leaf* first, wait_queue& queue, wake_list& wakes) noexcept {
+claimed claim_raced(leaf* first, wait_queue& queue) noexcept {
     for (leaf* l = first; l != nullptr; l = queue.pop_front()) {
         const claim_result how = claim(*l);
-        if (how == claim_result::lost) continue;
-        if (how == claim_result::parked) wakes.add(*l);
-        return l;
+        if (how != claim_result::lost) return {l, how == claim_result::parked};
     }
-    return nullptr;
+    return {nullptr, false};
 }
 
 void wake_list::wake_chain(list_node* first) noexcept {

@@ -26,7 +26,6 @@
 namespace sluice::detail {
 
 class scheduler;
-class worker;
 class multi_wait;
 
 /// Node of a circular list; a node alone points to itself, so unlinking needs no list.
@@ -150,9 +149,6 @@ public:
         if (first_ != nullptr) wake_chain(first_);
         first_ = last_ = nullptr;
     }
-
-    /// The same for a caller that knows its worker, and mostly wakes one (completer.hpp).
-    inline void wake_all(worker& here) noexcept;
 
 private:
     static void wake_chain(list_node* first) noexcept;
