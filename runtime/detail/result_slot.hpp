@@ -4,6 +4,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
@@ -42,9 +43,13 @@ public:
     bool has_error() const noexcept { return state_ == state::error; }
     const std::exception_ptr& error() const noexcept { return error_; }
 
-    /// The value, moved out; or throws the exception.
+    /// The value, moved out; or throws the exception, which then belongs to the calling thread:
+    /// what is left in the slot may end on another one. Once.
     T take() {
-        if (state_ == state::error) std::rethrow_exception(error_);
+        if (state_ == state::error) {
+            if (error_ == nullptr) throw std::logic_error("sluice: a result can be taken once");
+            std::rethrow_exception(std::exchange(error_, nullptr));
+        }
         if constexpr (std::is_reference_v<T>) {
             return static_cast<T>(*value_);
         } else if constexpr (!std::is_void_v<T>) {

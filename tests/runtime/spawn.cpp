@@ -219,6 +219,7 @@ TEST_CASE("spawn: get outside of the workers waits for the result or the excepti
     CHECK(handle.get() == 16);
     auto failing = rt.spawn(fails);
     CHECK_THROWS_AS(failing.get(), std::runtime_error);
+    CHECK_THROWS_AS(failing.get(), std::logic_error);  // once
     auto nothing = rt.spawn([]() -> task<> { co_await sluice::sleep_for(1ms); });
     nothing.get();
     CHECK(nothing.done());
