@@ -37,7 +37,8 @@ public:
     /// Gate held. One try. True: there is an outcome.
     bool try_now() noexcept;
 
-    /// Gate held; the leaf of a sole wait is claimed. Once readied, its owner begins anew.
+    /// Gate held; for the leaf of a sole wait that is about to be claimed. Once readied, it begins
+    /// its wait anew.
     void start_over() noexcept;
 
 protected:
