@@ -50,7 +50,7 @@ public:
     void start_threads(unsigned first);
     /// Worker 0 runs on the calling thread until the scheduler stops.
     void run_here();
-    /// No task is accepted any more; wakes are dropped.
+    /// No task is accepted from outside any more; wakes from there are dropped.
     void close() noexcept;
     /// Workers return from run() after their present task.
     void stop() noexcept;
@@ -60,10 +60,12 @@ public:
 
     // Any thread.
 
-    /// Accepts a new task. False, and nothing has happened: the scheduler is closed.
+    /// Accepts a new task. False, and nothing has happened: the scheduler is closed. What a task
+    /// starts is accepted to the last, and then cut with the others: it must not see, in the middle
+    /// of its work, that the runtime ends.
     bool submit(runnable* frame) noexcept {
         worker* const w = this_threads_worker;
-        if (w == nullptr || &w->owner() != this || stopping()) return submit_from_outside(frame);
+        if (w == nullptr || &w->owner() != this) return submit_from_outside(frame);
         mark_started(frame, w->next_start_stamp());
         w->started.add(1);
         w->make_next(frame);
