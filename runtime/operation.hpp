@@ -8,12 +8,10 @@
 // What an operation type provides
 //   result_type
 //   leaf_count                    how many leaves it has
-//   bind(leaf_sink&)              adds them, once the operation has come to its final place in
-//   memory
+//   bind(leaf_sink&)              adds them, once it has come to its final place in memory
 //   order(poll_order&, base)      in which they are polled; they count from `base`
-//   take(i) -> result_type        the result, after leaf i of this operation has won; may throw
-//   finish(i) -> bool             optional, noexcept: completes what leaf i only promised in a
-//   race;
+//   take(i) -> result_type        the result, after its leaf i has won; may throw
+//   finish(i) -> bool             optional, noexcept: does what leaf i only promised in a race;
 //                                 false: wait again
 // and derives from sole_operation (one leaf) or multi_operation, which make it awaitable.
 #pragma once

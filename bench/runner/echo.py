@@ -33,20 +33,27 @@ def cpu_seconds(process):
     return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
+@contextlib.contextmanager
+def serving(command, cpus, *option, **streams):
+    """Runs a server that takes its port last, after `option`; gives its process and port."""
+    port = free_port()
+    process = launch([*command, *option, port], cpus, **streams)
+    try:
+        await_listener(port)
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+
+
 def load_echo(server, load, connections, seconds):
     """Loads a server on one processor from another."""
     server_cpu, load_cpu = ({cpu} for cpu in sorted(processors(2)))
-    port = free_port()
-    process = launch([*server, port], server_cpu)
-    try:
-        await_listener(port)
+    with serving(server, server_cpu) as (process, port):
         before, start = cpu_seconds(process), time.monotonic()
         result = figures(output_of([load, port, connections, seconds, WARM_UP], load_cpu))
         busy = (cpu_seconds(process) - before) / (time.monotonic() - start)
         return result | {"server_us": 1e6 * busy / result["requests"]}
-    finally:
-        process.kill()
-        process.wait()
 
 
 def compare_echo(build, go, options):

@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 
-from runner.echo import await_listener, free_port
-from runner.programs import Failed, launch, output_of, processors
+from runner.echo import serving
+from runner.programs import Failed, output_of, processors
 from runner.table import Bar, Table, median, number, ratios, spread
 
 CONNECTIONS = 50
@@ -21,17 +21,8 @@ IDLE_BYTES = Bar(4096, at_most=True)  # of user memory, each
 WITH_IDLE = Bar(0.9)  # requests a second, of those without idle connections
 
 
-@contextlib.contextmanager
-def serving(command, cpus):
-    """Runs a server that takes --port; gives its process and port."""
-    port = free_port()
-    process = launch([*command, "--port", port], cpus, stdout=subprocess.DEVNULL)
-    try:
-        await_listener(port)
-        yield process, port
-    finally:
-        process.kill()
-        process.wait()
+def serving_quietly(command, cpus):
+    return serving(command, cpus, "--port", stdout=subprocess.DEVNULL)
 
 
 def load(port, cpus, connections, pipeline=1):
@@ -61,7 +52,7 @@ def compare_kv(build, options):
         measured = {name: [] for name in servers}
         for _ in range(options.repetitions):
             for name, command in servers.items():
-                with serving(command, server_cpu) as (_, port):
+                with serving_quietly(command, server_cpu) as (_, port):
                     measured[name].append(load(port, load_cpu, CONNECTIONS, pipeline))
         for kind in ("SET", "GET"):
             kv, redis = ([rates[kind] for rates in measured[name]] for name in servers)
@@ -82,9 +73,9 @@ def compare_idle(build, options):
     command = [build / "examples" / "kv"]
     alone, beside, bytes_each = [], [], []
     for _ in range(options.repetitions):
-        with serving(command, server_cpu) as (process, port):
+        with serving_quietly(command, server_cpu) as (process, port):
             alone.append(load(port, load_cpu, ACTIVE))
-        with serving(command, server_cpu) as (process, port), contextlib.ExitStack() as idle:
+        with serving_quietly(command, server_cpu) as (process, port), contextlib.ExitStack() as idle:
             load(port, load_cpu, ACTIVE)  # so that only the idle connections are new below
             before = user_memory(process)
             for _ in range(IDLE):
@@ -94,7 +85,7 @@ def compare_idle(build, options):
                     raise Failed("kv: no PONG")
             bytes_each.append((user_memory(process) - before) / IDLE)
             beside.append(load(port, load_cpu, ACTIVE))
-    table = Table({"kv, 100 connections": 0, "alone": 9, "beside 9,900 idle": 0, "ratio": 0,
+    table = Table({"kv, 100 connections": 0, "alone": 9, f"beside {IDLE:,} idle": 0, "ratio": 0,
                    "spread": 11}, options.bars)
     for kind in ("SET", "GET"):
         without, with_idle = ([rates[kind] for rates in each] for each in (alone, beside))

@@ -1,7 +1,6 @@
 #include <sluice/runtime/detail/waiter.hpp>
 
 #include <mutex>
-#include <utility>
 
 #include <sluice/runtime/detail/completer.hpp>
 
