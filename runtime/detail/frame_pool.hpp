@@ -2,16 +2,18 @@
 //
 // Concepts
 //   Small blocks come from chunks of their pool, in steps of a cache line (what two cores use never
-//   shares one), with a free list per size. Each begins with a 16-byte header that names its pool.
+//   shares one). Each begins with a 16-byte header that names its pool. Free blocks of one size
+//   form a list of carriers: a carrier is a free block in which the addresses of others stand, as
+//   many as fit. So a block is listed, found and fetched into the cache some takes ahead without
+//   being touched; a chain through all of them would cost a cache miss for each that another core
+//   has used, one after the other.
 //   The pool's thread takes and returns blocks without any atomic operation. Another thread that
-//   releases a block collects it in its own pool, up to 64 for one owner, and then sends them to
-//   the owner's inbox with one compare-and-swap; the owner empties the inbox with one exchange when
-//   a free list runs dry. A sent block carries as many others as addresses fit into it: a chain
-//   through all of them would cost the owner a cache miss for each, one after the other. Large
-//   blocks, and all blocks under AddressSanitizer (so that it sees each frame's end), come from
-//   operator new. A pool outlives its thread: it is leased from a process-wide list and goes back
-//   there, so that a block may be released at any time, by anyone, and runtimes that start and stop
-//   do not grow the process.
+//   releases a block collects it in its own pool, up to 64 of one size and owner, and then sends
+//   the carriers to the owner's inbox with one compare-and-swap; the owner empties the inbox with
+//   one exchange when a free list runs dry. Large blocks, and all blocks under AddressSanitizer (so
+//   that it sees each frame's end), come from operator new. A pool outlives its thread: it is
+//   leased from a process-wide list and goes back there, so that a block may be released at any
+//   time, by anyone, and runtimes that start and stop do not grow the process.
 //
 // A block that holds the outermost frame of a task is marked with its runtime's number. Walking the
 // blocks of all pools thus enumerates the live tasks of a runtime (when its workers are still), at
@@ -71,15 +73,18 @@ private:
 
     static constexpr std::size_t chunk_size = std::size_t{1024} * 1024;  // untouched pages are free
 
-    struct free_block {
-        free_block* next;
-    };
-    /// A released block on its way to its owner. The addresses of others follow, as many as fit.
     struct carrier {
         carrier* next;
         std::uint32_t count;
 
         void** others() noexcept { return reinterpret_cast<void**>(this + 1); }
+    };
+    /// Blocks of one size on their way to the inbox of their owner.
+    struct parcel {
+        frame_pool* owner = nullptr;
+        carrier* first = nullptr;
+        carrier* last = nullptr;
+        std::uint32_t count = 0;
     };
     struct large_block {
         large_block* next;
@@ -99,23 +104,19 @@ private:
     void* take_large(std::size_t size);
     void put(block_header* header) noexcept;
     void put_large(block_header* header) noexcept;
-    static std::uint32_t room(const block_header& h) noexcept;
+    static std::uint32_t room(std::uint32_t size_class) noexcept;
     void send(block_header* header) noexcept;
-    void flush() noexcept;
+    static void flush(parcel& p) noexcept;
     void push_inbox(carrier* first, carrier* last) noexcept;
     void empty_inbox() noexcept;
     void visit_chunks(void (*visit)(block_header&, void*), void* context);
     static void visit_all(void (*visit)(block_header&, void*), void* context);
 
     // The pool's thread only.
-    free_block* free_[classes] = {};
+    carrier* free_[classes] = {};
+    parcel outgoing_[classes] = {};
     std::byte* carve_ = nullptr;
     std::byte* carve_end_ = nullptr;
-    frame_pool* outgoing_owner_ = nullptr;  // blocks on their way to that pool's inbox
-    carrier* outgoing_first_ = nullptr;
-    carrier* outgoing_last_ = nullptr;
-    std::uint32_t outgoing_room_ = 0;  // of the first
-    std::uint32_t outgoing_count_ = 0;
 
     // Under lock_.
     spin_lock lock_;
