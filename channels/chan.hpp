@@ -81,7 +81,6 @@ public:
         if constexpr (!std::is_void_v<T>) ::new (room_.address()) T(std::move(other.room_.value()));
     }
     ~send_operation() {
-        this->abandon_if_parked();
         if constexpr (!std::is_void_v<T>) {
             if (leaf_.result != chan_leaf::outcome::value)
                 room_.value().~T();  // else the receiver has it
@@ -120,7 +119,6 @@ public:
     explicit recv_operation(chan_core* c) noexcept : leaf_(c, direction::recv) {}
     recv_operation(recv_operation&&) noexcept = default;
     ~recv_operation() {
-        this->abandon_if_parked();
         if constexpr (!std::is_void_v<T>) {
             if (leaf_.result == chan_leaf::outcome::value) room_.value().~T();
         }

@@ -52,7 +52,6 @@ public:
     using result_type = T;
     explicit blocking_operation(join_ref<T> s) noexcept : state_(std::move(s)), leaf_(*state_) {}
     blocking_operation(blocking_operation&&) noexcept = default;
-    ~blocking_operation() { this->abandon_if_parked(); }
 
     join_leaf& the_leaf() noexcept { return leaf_; }
     T take(std::size_t) { return state_->take(); }

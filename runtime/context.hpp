@@ -120,7 +120,6 @@ public:
     using result_type = void;
     explicit done_operation(canceller* of) noexcept : leaf_(of) {}
     done_operation(done_operation&&) noexcept = default;
-    ~done_operation() { abandon_if_parked(); }
 
     done_leaf& the_leaf() noexcept { return leaf_; }
     void take(std::size_t) const noexcept {}

@@ -140,27 +140,15 @@ public:
         }
         auto& l = self().the_leaf();
         frame.promise().waits_for(l);
-        parked_ = true;
         if (start_ == sole_start::held) park_sole(l, frame);
     }
 
-    decltype(auto) await_resume() {
-        parked_ = false;
-        return self().take(0);
-    }
-
-protected:
-    /// For the destructor of Op, first thing. A leaf that is out of its queue has won, or has been
-    /// abandoned before (scheduler::cut()): its source may be gone.
-    void abandon_if_parked() noexcept {
-        if (parked_ && self().the_leaf().linked()) self().the_leaf().abandon();
-    }
+    decltype(auto) await_resume() { return self().take(0); }
 
 private:
     Op& self() noexcept { return static_cast<Op&>(*this); }
 
     sole_start start_ = sole_start::done;
-    bool parked_ = false;
 };
 
 /// Base of operations with any number of leaves.
@@ -194,10 +182,6 @@ public:
     decltype(auto) await_resume() { return self().take(wait_.winner()); }
 
     static constexpr bool has_default() noexcept { return false; }
-
-protected:
-    /// For the destructor of Op, first thing.
-    void abandon_if_parked() noexcept { wait_.abandon(); }
 
 private:
     static Op& enclosing(multi_wait& wait) noexcept {

@@ -53,7 +53,6 @@ public:
 
     explicit select_operation(Ops&&... ops) noexcept : ops_(std::move(ops)...) {}
     select_operation(select_operation&&) noexcept = default;
-    ~select_operation() { this->abandon_if_parked(); }
 
     static constexpr bool has_default() noexcept { return Default; }
 

@@ -96,7 +96,7 @@ public:
 protected:
     dynamic_select_base(std::span<select_case> cases, bool has_default);
     dynamic_select_base(dynamic_select_base&&) noexcept = default;
-    ~dynamic_select_base() { wait_.abandon(); }
+    ~dynamic_select_base() = default;
 
     /// The index of the case that won, its result delivered; none: the default was taken.
     std::optional<std::size_t> take_winner();

@@ -47,7 +47,6 @@ public:
     using result_type = void;
     explicit sleep_operation(std::int64_t until) noexcept : leaf_(until) {}
     sleep_operation(sleep_operation&&) noexcept = default;
-    ~sleep_operation() { abandon_if_parked(); }
 
     timer_leaf& the_leaf() noexcept { return leaf_; }
     void take(std::size_t) const noexcept {}

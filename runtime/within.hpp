@@ -33,7 +33,6 @@ public:
 
     within_context(canceller* of, Op&& op) noexcept : done_(of), op_(std::move(op)) {}
     within_context(within_context&&) noexcept = default;
-    ~within_context() { this->abandon_if_parked(); }
 
     void bind(leaf_sink& sink) noexcept {
         sink.add(done_);
@@ -61,7 +60,6 @@ public:
 
     within_time(std::int64_t until, Op&& op) noexcept : op_(std::move(op)), timer_(until) {}
     within_time(within_time&&) noexcept = default;
-    ~within_time() { this->abandon_if_parked(); }
 
     void bind(leaf_sink& sink) noexcept {
         op_.bind(sink);

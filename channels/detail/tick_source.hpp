@@ -79,7 +79,6 @@ public:
     using result_type = tick_source::time_point;
     explicit tick_operation(tick_source& s) noexcept : leaf_(s) {}
     tick_operation(tick_operation&&) noexcept = default;
-    ~tick_operation() { abandon_if_parked(); }
 
     tick_leaf& the_leaf() noexcept { return leaf_; }
     result_type take(std::size_t) const noexcept { return to_time_point(leaf_.due); }

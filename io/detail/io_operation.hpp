@@ -85,7 +85,6 @@ public:
     template <class... Args>
     explicit io_operation(std::in_place_t, Args&&... args) : leaf_(std::forward<Args>(args)...) {}
     io_operation(io_operation&&) noexcept = default;
-    ~io_operation() { this->abandon_if_parked(); }
 
     Leaf& the_leaf() noexcept { return leaf_; }
     sluice::detail::sole_start begin() noexcept { return leaf_.begin(); }

@@ -130,7 +130,6 @@ public:
     using result_type = T;
     explicit join_operation(join_state<T>& s) noexcept : state_(&s), leaf_(s) {}
     join_operation(join_operation&&) noexcept = default;
-    ~join_operation() { this->abandon_if_parked(); }
 
     join_leaf& the_leaf() noexcept { return leaf_; }
     T take(std::size_t) { return state_->take(); }

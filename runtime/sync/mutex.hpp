@@ -79,7 +79,6 @@ public:
     using result_type = mutex_guard;
     explicit lock_operation(mutex& m) noexcept : leaf_(m) {}
     lock_operation(lock_operation&&) noexcept = default;
-    ~lock_operation() { abandon_if_parked(); }
 
     mutex_leaf& the_leaf() noexcept { return leaf_; }
     mutex_guard take(std::size_t) noexcept { return mutex_guard(leaf_.of()); }

@@ -95,7 +95,6 @@ public:
     using result_type = permit;
     acquire_operation(semaphore& s, std::int64_t n) noexcept : leaf_(s, n) {}
     acquire_operation(acquire_operation&&) noexcept = default;
-    ~acquire_operation() { abandon_if_parked(); }
 
     semaphore_leaf& the_leaf() noexcept { return leaf_; }
     permit take(std::size_t) noexcept { return permit(&leaf_.of(), leaf_.count()); }

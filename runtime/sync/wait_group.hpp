@@ -62,7 +62,6 @@ public:
     using result_type = void;
     explicit wait_group_operation(wait_group& g) noexcept : leaf_(g) {}
     wait_group_operation(wait_group_operation&&) noexcept = default;
-    ~wait_group_operation() { abandon_if_parked(); }
 
     wait_group_leaf& the_leaf() noexcept { return leaf_; }
     void take(std::size_t) const noexcept {}
