@@ -28,11 +28,12 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
 }
 
 [[gnu::always_inline]] void* chan_core::at(std::uint32_t i) noexcept {
-    return reinterpret_cast<std::byte*>(this) + header_size + std::size_t{i} * element_.size;
+    const std::size_t size = plain_ ? sizeof(std::uint64_t) : element_.size;
+    return reinterpret_cast<std::byte*>(this) + header_size + std::size_t{i} * size;
 }
 
 [[gnu::always_inline]] void chan_core::relocate(void* to, void* from) noexcept {
-    if (element_.relocate == nullptr) [[likely]] {
+    if (plain_) [[likely]] {
         std::memcpy(to, from, sizeof(std::uint64_t));
     } else {
         element_.relocate(to, from);
@@ -131,6 +132,7 @@ bool chan_core::close() noexcept {
     {
         const std::lock_guard guard(gate_);
         if (std::exchange(closed_, true)) return false;
+        plain_ = false;
         const auto mark = [](leaf& l) {
             static_cast<chan_leaf&>(l).result = chan_leaf::outcome::closed;
         };
@@ -151,20 +153,10 @@ chan_leaf::outcome outcome_of(chan_core::attempt a) noexcept {
     return a == chan_core::attempt::done ? chan_leaf::outcome::value : chan_leaf::outcome::closed;
 }
 
-// The first half of a sole wait; try_now(here, woken) makes the attempt.
-template <class Try>
-[[gnu::always_inline]] inline sole_start begin(chan_leaf& l, Try try_now) noexcept {
-    if (l.channel == nullptr) [[unlikely]]
-        return sole_start::never;
-    spin_lock& gate = l.channel->gate();
-    worker& here = *this_threads_worker;
-    gate.lock_as(here.identity());
-    leaf* woken = nullptr;
-    const chan_core::attempt a = try_now(&here, woken);
-    if (a == chan_core::attempt::not_ready) return sole_start::held;
-    gate.unlock();
+// What a sole wait has achieved, its gate released.
+[[gnu::always_inline]] inline sole_start end(chan_leaf& l, chan_core::attempt a,
+                                             worker& here) noexcept {
     l.result = outcome_of(a);
-    if (woken != nullptr) wake(*woken, here);
     return here.spend() ? sole_start::done : sole_start::spent;
 }
 
@@ -181,16 +173,57 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     return true;
 }
 
+// Calls nothing in its fast path, a worker's own channel with a value or room in its buffer, so
+// that it saves no registers there.
 sole_start begin_send(chan_leaf& l) noexcept {
-    return begin(l, [&l](const worker* here, leaf*& woken) {
-        return l.channel->send_now(l.slot, here, woken);
-    });
+    chan_core* const c = l.channel;
+    if (c == nullptr) [[unlikely]]
+        return sole_start::never;
+    worker& here = *this_threads_worker;
+    if (!c->gate_.enter(here.ticket())) [[unlikely]]
+        return chan_core::begin_slow(l, here, false);
+    if (!c->plain_ || !c->receivers_.empty()) return chan_core::begin_slow(l, here, true);
+    if (c->count_.load(relaxed) == c->capacity_) {
+        c->gate_.stay(here.ticket());
+        return sole_start::held;
+    }
+    c->push(l.slot);
+    c->gate_.leave(here.ticket());
+    return end(l, chan_core::attempt::done, here);
 }
 
 sole_start begin_recv(chan_leaf& l) noexcept {
-    return begin(l, [&l](const worker* here, leaf*& woken) {
-        return l.channel->recv_now(l.slot, here, woken);
-    });
+    chan_core* const c = l.channel;
+    if (c == nullptr) [[unlikely]]
+        return sole_start::never;
+    worker& here = *this_threads_worker;
+    if (!c->gate_.enter(here.ticket())) [[unlikely]]
+        return chan_core::begin_slow(l, here, false);
+    if (!c->plain_ || !c->senders_.empty()) return chan_core::begin_slow(l, here, true);
+    if (c->count_.load(relaxed) == 0) {
+        c->gate_.stay(here.ticket());
+        return sole_start::held;
+    }
+    c->pop(l.slot);
+    c->gate_.leave(here.ticket());
+    return end(l, chan_core::attempt::done, here);
+}
+
+[[gnu::noinline]] sole_start chan_core::begin_slow(chan_leaf& l, worker& here,
+                                                   bool entered) noexcept {
+    chan_core& c = *l.channel;
+    if (entered) [[likely]] {
+        c.gate_.stay(here.ticket());
+    } else {
+        c.gate_.lock(here.ticket());
+    }
+    leaf* woken = nullptr;
+    const attempt a = l.way == direction::send ? c.send_now(l.slot, &here, woken)
+                                               : c.recv_now(l.slot, &here, woken);
+    if (a == attempt::not_ready) return sole_start::held;
+    c.gate_.unlock();
+    if (woken != nullptr) wake(*woken, here);
+    return end(l, a, here);
 }
 
 void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept {

@@ -36,8 +36,8 @@ namespace sluice::detail {
 /// How a channel handles its elements.
 struct element_type {
     std::size_t size;
-    /// Moves the value at `from` to the raw memory at `to`, and ends the one at `from`. Null: it is
-    /// a plain word of 8 bytes.
+    bool word;  // plain data of 8 bytes, which need no call
+    /// Moves the value at `from` to the raw memory at `to`, and ends the one at `from`.
     void (*relocate)(void* to, void* from) noexcept;
     void (*destroy)(void* at) noexcept;
 };
@@ -56,12 +56,13 @@ void relocate_element(void* to, void* from) noexcept {
 template <class T>
 inline constexpr element_type element_of{
     sizeof(T),
-    std::is_trivially_copyable_v<T> && sizeof(T) == 8 ? nullptr : &relocate_element<T>,
+    std::is_trivially_copyable_v<T> && sizeof(T) == sizeof(std::uint64_t),
+    &relocate_element<T>,
     +[](void* at) noexcept { static_cast<T*>(at)->~T(); },
 };
 
 template <>
-inline constexpr element_type element_of<void>{0, +[](void*, void*) noexcept {}, nullptr};
+inline constexpr element_type element_of<void>{0, false, +[](void*, void*) noexcept {}, nullptr};
 
 class chan_core;
 class worker;
@@ -136,12 +137,13 @@ private:
     friend void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept;
 
     chan_core(const element_type& element, std::uint32_t capacity) noexcept
-        : element_(element), capacity_(capacity) {}
+        : element_(element), capacity_(capacity), plain_(element.word) {}
     ~chan_core() = default;
     void destroy() noexcept;
 
     // Gate held. Inlined in each of their callers, which saves a tenth of a hand-off. `here` is the
     // calling thread's worker, or null; `woken` becomes the counterpart that is to be readied.
+    static sole_start begin_slow(chan_leaf& l, worker& here, bool entered) noexcept;
     inline attempt send_now(void* slot, const worker* here, leaf*& woken) noexcept;
     inline attempt recv_now(void* slot, const worker* here, leaf*& woken) noexcept;
     inline chan_leaf* serve_first(wait_queue& queue, const worker* here, leaf*& woken) noexcept;
@@ -154,6 +156,7 @@ private:
     const std::uint32_t capacity_;
     atomic<std::uint32_t> refs_{1};
     spin_lock gate_;
+    bool plain_;                      // under gate_: open, and the elements are words of 8 bytes
     bool closed_ = false;             // under gate_
     std::uint32_t head_ = 0;          // under gate_
     atomic<std::uint32_t> count_{0};  // written under gate_

@@ -24,7 +24,7 @@ long membarrier(int command) noexcept {
 [[gnu::constructor(101)]] void choose_fences() noexcept {
 #if !defined(SLUICE_THREAD_SANITIZER)
     const int saved = errno;
-    asymmetric_fences = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 &&
+    fences.asymmetric = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) == 0 &&
                         membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED) == 0;
     errno = saved;
 #endif
@@ -36,20 +36,6 @@ long membarrier(int command) noexcept {
                  "a seccomp filter must be installed before the program starts\n",
                  std::strerror(errno));
     std::abort();
-}
-
-void back_off() noexcept {
-#if defined(__x86_64__) || defined(__i386__)
-    // 5,000 ticks are 1.5 to 2.5 microseconds for time stamp counters of 2 to 3.3 GHz.
-    constexpr std::uint64_t ticks = 5000;
-    const std::uint64_t start = __builtin_ia32_rdtsc();
-    do {
-        cpu_relax();
-    } while (__builtin_ia32_rdtsc() - start < ticks);
-#else
-    constexpr int relaxations = 200;
-    for (int i = 0; i < relaxations; ++i) cpu_relax();
-#endif
 }
 
 }  // namespace
@@ -68,7 +54,7 @@ void full_fence() noexcept {
 #endif
 
 void heavy_fence() noexcept {
-    if (!asymmetric_fences) {
+    if (!fences.asymmetric) {
         full_fence();
         return;
     }
@@ -77,6 +63,25 @@ void heavy_fence() noexcept {
         if (errno != ENOMEM) membarrier_lost();
         ::sched_yield();
     }
+}
+
+void back_off() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    // 3 to 5 microseconds for time stamp counters of 2 to 3.3 GHz.
+    constexpr std::uint64_t ticks = 10000;
+    const std::uint64_t start = __builtin_ia32_rdtsc();
+    do {
+        cpu_relax();
+    } while (__builtin_ia32_rdtsc() - start < ticks);
+#else
+    constexpr int relaxations = 200;
+    for (int i = 0; i < relaxations; ++i) cpu_relax();
+#endif
+}
+
+bool patience::left() noexcept {
+    for (int i = 0; i != 4; ++i) cpu_relax();
+    return ++looks_ != most_looks;
 }
 
 void spin_wait::pause() noexcept {

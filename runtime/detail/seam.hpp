@@ -49,6 +49,7 @@ using atomic = model::atomic<T>;
 template <class T>
 using plain = model::plain<T>;
 
+using model::back_off;
 using model::cpu_relax;
 using model::full_fence;
 using model::heavy_fence;
@@ -56,12 +57,14 @@ using model::light_fence;
 using model::lock_identity;
 using model::lock_seat;
 using model::now;
+using model::patience;
 using model::random_source;
 using model::spin_wait;
 
 // Small, so that wrap-around, overflow and stealing half are reached within a few steps.
 inline constexpr std::size_t deque_capacity = 4;
 inline constexpr std::uint32_t lock_bias_after = 1;
+inline constexpr std::uint32_t lock_bias_after_request = 1;
 
 #else
 
@@ -73,9 +76,12 @@ using atomic = std::atomic<T>;
 template <class T>
 using plain = T;
 
-/// Whether light fences rely on membarrier. Set once, when the library is loaded, before it starts
-/// any thread.
-inline bool asymmetric_fences = false;
+/// Whether light fences rely on membarrier, and the heavy ones are that. Set once, when the library
+/// is loaded, before it starts any thread. On a line of its own: hot loops read it.
+struct alignas(64) fence_kind {
+    bool asymmetric = false;
+};
+inline fence_kind fences;
 
 /// Grows from one start of a task to the next, also where the second happens on another CPU because
 /// of the first.
@@ -97,7 +103,7 @@ inline void light_fence() noexcept {
 #if defined(SLUICE_THREAD_SANITIZER)
     full_fence();
 #else
-    if (asymmetric_fences) [[likely]] {
+    if (fences.asymmetric) [[likely]] {
         std::atomic_signal_fence(std::memory_order_seq_cst);
     } else {
         std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -148,9 +154,12 @@ private:
     std::uint64_t state_;
 };
 
-/// Back-off of one waiter: rounds of about 2 microseconds each, then the CPU is offered to other
-/// threads. The time is fixed, not exponential: a longer wait leaves the lock idle, a shorter one
-/// takes the line from its holder.
+/// About 4 microseconds without touching anything.
+void back_off() noexcept;
+
+/// Back-off of one waiter: some rounds of back_off(), then the CPU is offered to other threads. The
+/// time is fixed, not exponential: a shorter wait takes the line, and what the lock guards, from
+/// its holder too often.
 class spin_wait {
 public:
     void pause() noexcept;
@@ -158,6 +167,17 @@ public:
 private:
     static constexpr unsigned rounds_before_yield = 8;
     unsigned rounds_ = 0;
+};
+
+/// A wait of at most about a microsecond, for something that is expected at any moment.
+class patience {
+public:
+    /// False: it is used up.
+    bool left() noexcept;
+
+private:
+    static constexpr int most_looks = 32;
+    int looks_ = 0;
 };
 
 inline constexpr std::size_t deque_capacity = 256;
@@ -185,7 +205,9 @@ inline atomic<const void*>& lock_seat(std::uint32_t identity) noexcept {
 }
 
 /// How often in a row a worker takes a lock before the lock is biased towards it.
-inline constexpr std::uint32_t lock_bias_after = 256;
+inline constexpr std::uint32_t lock_bias_after = 64;
+/// The same where the favourite before left as soon as it was asked to.
+inline constexpr std::uint32_t lock_bias_after_request = 16;
 
 #endif
 

@@ -14,15 +14,23 @@
 //   and, finding a favourite, revokes it first: clears favourite_, runs a heavy fence, and waits
 //   until that seat does not name the lock. The two are Dekker's pattern: the favourite stores its
 //   seat, light fence, loads favourite_; the other stores favourite_, heavy fence, loads the seat.
-//   One of them sees the other. Each revocation makes the next bias four times as hard to earn, so
-//   that locks which are really shared lose little.
+//   One of them sees the other.
+//   A revocation costs microseconds, a lock that several workers are busy at would need one again
+//   and again. So the favourite is asked first: the other gives it some microseconds of undisturbed
+//   work, sets wanted_, and the favourite, on its way out, clears favourite_ itself, which needs no
+//   fence. Only one that does not come by in time is revoked. A lock whose favourite left when
+//   asked is soon biased again, to the one who asked; each revocation makes the next bias four
+//   times as hard to earn, and each departure takes one of these back. So a contended lock goes to
+//   and fro in turns of some microseconds, within which it costs no read-modify-write, and a lock
+//   that is really shared, but not busy, loses little.
 //
 // Invariants
 //   held_ is true while someone is in the critical section who did not enter as the favourite.
-//   favourite_ changes only under held_. fast_holder_ belongs to whoever is in the critical
-//   section, and says what its unlock() clears: that seat, or held_. A seat names one lock at most:
-//   a favourite that is inside one already takes the next by held_. A lock is not destroyed while
-//   it is held: the seat would go on naming it.
+//   favourite_ is set only under held_, and cleared there, or by the favourite inside.
+//   fast_holder_ belongs to whoever is in the critical section, and says what its unlock() clears:
+//   that seat, or held_. A seat names one lock at most: a favourite that is inside one already
+//   takes the next by held_. A lock is not destroyed while it is held: the seat would go on naming
+//   it.
 //
 // Rejected: a flag in the lock instead of the seat (a former favourite that was suspended between
 // its two steps would clear the flag of the present one).
@@ -38,30 +46,67 @@
 
 namespace sluice::detail {
 
+/// What a worker brings to a lock: its identity and its seat.
+struct lock_ticket {
+    std::uint32_t identity;
+    atomic<const void*>* seat;
+};
+
 class spin_lock {
 public:
-    void lock() noexcept { lock_as(lock_identity()); }
-
-    /// The same for a caller that knows its lock_identity().
-    void lock_as(std::uint32_t me) noexcept {
-        if (me != 0 && favourite_.load(relaxed) == me && enter_fast(me)) [[likely]]
+    void lock() noexcept {
+        const std::uint32_t me = lock_identity();
+        if (me != 0 && favourite_.load(relaxed) == me && enter_fast({me, &lock_seat(me)}))
+            [[likely]]
             return;
         lock_slow(me);
     }
 
+    /// The same for a worker that is in no lock.
+    void lock(lock_ticket me) noexcept {
+        if (enter(me)) [[likely]] {
+            stay(me);
+        } else {
+            lock_slow(me.identity);
+        }
+    }
+
+    /// The worker, which is in no lock, enters if it is the favourite. For short sections: leave()
+    /// follows, or stay() and then unlock().
+    bool enter(lock_ticket me) noexcept {
+        if (favourite_.load(relaxed) != me.identity) return false;
+        me.seat->store(this, release);  // release, here and below: the seat may stand for an
+                                        // earlier unlock() in revoke()
+        light_fence();                  // pairs with the heavy fence in revoke()
+        if (favourite_.load(relaxed) == me.identity) [[likely]]
+            return true;
+        me.seat->store(nullptr, release);
+        return false;
+    }
+
+    void leave(lock_ticket me) noexcept {
+        // release: pairs with the first acquire in take_back(), which then finds the seat taken or
+        // left, not as it was before enter().
+        if (wanted_.load(relaxed)) [[unlikely]]
+            favourite_.store(0, release);
+        // release: pairs with the second acquire in take_back().
+        me.seat->store(nullptr, release);
+    }
+
+    void stay(lock_ticket me) noexcept { fast_holder_ = me.identity; }
+
     /// Waits, shortly, for a favourite that is inside; not for that favourite itself to call.
     bool try_lock() noexcept {
         if (held_.load(relaxed) || held_.exchange(true, acquire)) return false;
-        if (favourite_.load(relaxed) != 0) revoke();
+        if (favourite_.load(relaxed) != 0) take_back();
         fast_holder_ = 0;
         return true;
     }
 
     void unlock() noexcept {
-        const std::uint32_t seat = fast_holder_;
-        if (seat != 0) [[likely]] {
-            // release: pairs with the acquire in revoke().
-            lock_seat(seat).store(nullptr, release);
+        const std::uint32_t holder = fast_holder_;
+        if (holder != 0) [[likely]] {
+            leave({holder, &lock_seat(holder)});
         } else {
             // release: pairs with the exchange in lock_slow() and try_lock().
             held_.store(false, release);
@@ -69,44 +114,56 @@ public:
     }
 
 private:
-    bool enter_fast(std::uint32_t me) noexcept {
-        atomic<const void*>& seat = lock_seat(me);
-        if (seat.load(relaxed) != nullptr) return false;
-        seat.store(this, release);  // release, here and below: the seat may stand for an earlier
-                                    // unlock() in revoke()
-        light_fence();              // pairs with the heavy fence in revoke()
-        if (favourite_.load(relaxed) == me) [[likely]] {
-            fast_holder_ = me;
-            return true;
-        }
-        seat.store(nullptr, release);
-        return false;
+    bool enter_fast(lock_ticket me) noexcept {
+        if (me.seat->load(relaxed) != nullptr || !enter(me)) return false;
+        stay(me);
+        return true;
     }
 
     void lock_slow(std::uint32_t me) noexcept {
         // acquire: pairs with the release in unlock(); the previous holder's writes are visible.
         while (held_.exchange(true, acquire)) wait_until_free();
         const std::uint32_t favourite = favourite_.load(relaxed);
-        if (favourite != 0 && favourite != me) revoke();
+        if (favourite != 0 && favourite != me) take_back();
         fast_holder_ = 0;  // only now: until then the favourite may be inside
         if (favourite != 0) return;
         if (me == 0 || me != last_) {
             last_ = me;
             streak_ = 0;
-        } else if (++streak_ == lock_bias_after << (2 * revocations_)) {
+        } else if (++streak_ == bias_after()) {
             favourite_.store(me, relaxed);
             streak_ = 0;
         }
     }
 
-    // held_ is ours.
-    void revoke() noexcept {
+    std::uint32_t bias_after() const noexcept {
+        return left_ ? lock_bias_after_request : lock_bias_after << (2 * revocations_);
+    }
+
+    // held_ is ours. One who is busy here gets some time, and then leaves when asked to.
+    void take_back() noexcept {
         atomic<const void*>& seat = lock_seat(favourite_.load(relaxed));
+        back_off();
+        wanted_.store(true, relaxed);
+        patience wait;
+        do {
+            // acquire: pairs with the release in leave().
+            left_ = favourite_.load(acquire) == 0;
+        } while (!left_ && wait.left());
+        if (!left_) {
+            revoke();
+        } else if (revocations_ != 0) {
+            --revocations_;
+        }
+        spin_wait leaving;
+        // acquire: pairs with the release in leave(); what the favourite wrote is visible.
+        while (seat.load(acquire) == this) leaving.pause();
+        wanted_.store(false, relaxed);
+    }
+
+    void revoke() noexcept {
         favourite_.store(0, relaxed);
-        heavy_fence();  // pairs with the light fence in enter_fast()
-        spin_wait wait;
-        // acquire: pairs with the release in unlock(); what the favourite wrote is visible.
-        while (seat.load(acquire) == this) wait.pause();
+        heavy_fence();  // pairs with the light fence in enter()
         if (revocations_ != most_revocations) ++revocations_;
     }
 
@@ -120,10 +177,12 @@ private:
     static constexpr std::uint8_t most_revocations = 10;
 
     atomic<bool> held_{false};
-    plain<std::uint8_t> revocations_ = 0;  // under held_
+    atomic<bool> wanted_{false};           // written under held_: the favourite is asked to leave
+    plain<bool> left_ = false;             // under held_: the last favourite did
+    plain<std::uint8_t> revocations_ = 0;  // under held_: of those that did not
     plain<std::uint32_t> fast_holder_ =
         0;                                // whoever is in the critical section; 0: it came by held_
-    atomic<std::uint32_t> favourite_{0};  // written under held_; a lock_identity(), 0: nobody
+    atomic<std::uint32_t> favourite_{0};  // a lock_identity(), 0: nobody
     plain<std::uint32_t> last_ = 0;       // under held_: who took it last
     plain<std::uint32_t> streak_ = 0;     // under held_: how often in a row
 };

@@ -23,20 +23,29 @@ constinit thread_local worker* this_threads_worker = nullptr;
     return *w;
 }
 
+namespace {
+
+lock_ticket take_lock_ticket() {
+    const std::uint32_t identity = take_lock_identity();
+    return {identity, &lock_seat(identity)};
+}
+
+}  // namespace
+
 worker_scope::worker_scope(worker& w) noexcept : outer_(this_threads_worker) {
     this_threads_worker = &w;
-    set_lock_identity(w.identity());
+    set_lock_identity(w.ticket().identity);
 }
 
 worker_scope::~worker_scope() {
     this_threads_worker = outer_;
-    set_lock_identity(outer_ == nullptr ? 0 : outer_->identity());
+    set_lock_identity(outer_ == nullptr ? 0 : outer_->ticket().identity);
 }
 
 worker::worker(scheduler& owner, int id, std::unique_ptr<driver> d)
     : owner_(owner),
       id_(id),
-      identity_(take_lock_identity()),
+      ticket_(take_lock_ticket()),
       driver_(std::move(d)),
       random_(static_cast<std::uint64_t>(now()) +
               static_cast<std::uint64_t>(id) * 0x9e3779b97f4a7c15u),
@@ -44,7 +53,7 @@ worker::worker(scheduler& owner, int id, std::unique_ptr<driver> d)
 
 worker::~worker() {
     timers_.give_back();
-    give_back_lock_identity(identity_);
+    give_back_lock_identity(ticket_.identity);
 }
 
 [[gnu::always_inline]] inline runnable* worker::take_local() noexcept {

@@ -18,6 +18,7 @@
 #include <sluice/runtime/detail/next_slot.hpp>
 #include <sluice/runtime/detail/runnable.hpp>
 #include <sluice/runtime/detail/seam.hpp>
+#include <sluice/runtime/detail/spin_lock.hpp>
 #include <sluice/runtime/detail/timer_queue.hpp>
 #include <sluice/runtime/driver.hpp>
 
@@ -49,7 +50,7 @@ public:
 
     scheduler& owner() const noexcept { return owner_; }
     int id() const noexcept { return id_; }
-    std::uint32_t identity() const noexcept { return identity_; }  // for locks
+    lock_ticket ticket() const noexcept { return ticket_; }
     driver& io() noexcept { return *driver_; }
     timer_queue& timers() noexcept { return timers_; }
     random_source& random() noexcept { return random_; }
@@ -136,7 +137,7 @@ private:
 
     scheduler& owner_;
     const int id_;
-    const std::uint32_t identity_;
+    const lock_ticket ticket_;
     static constexpr int most_wakeful = 16;
     static constexpr std::uint32_t try_again_every = 32;
     int wakeful_ = most_wakeful;  // how well waiting awake has paid lately

@@ -21,6 +21,18 @@ inline void cpu_relax() noexcept {
     world::current().spin();
 }
 
+/// Only takes time, of which schedules have as much as they like.
+inline void back_off() noexcept {}
+
+/// Every length up to two looks is explored.
+class patience {
+public:
+    bool left() noexcept { return ++looks_ <= 2 && world::current().chance(2) == 0; }
+
+private:
+    int looks_ = 0;
+};
+
 inline std::uint32_t lock_identity() noexcept {
     return world::current().identity();
 }

@@ -122,9 +122,15 @@ private:
 
 model::program two_tasks_for_two(protocol p, bool foreign = false) {
     return [=] {
+        // Nobody becomes a favourite of the lock inside: spin_lock.cpp explores that by itself.
+        model::be_foreign();
         pool workers(p, foreign);
-        thread one([&] { workers.work(1); });
-        thread other([&] { workers.work(2); });
+        const auto work = [&workers](int id) {
+            model::be_foreign();
+            workers.work(id);
+        };
+        thread one([&] { work(1); });
+        thread other([&] { work(2); });
         workers.push_all();
     };
 }

@@ -1,5 +1,5 @@
 // The lock of every source under the explorer, where a worker needs but two acquisitions in a row
-// to become the favourite.
+// to become the favourite, and a request is given up after any number of looks.
 
 #include <sluice/runtime/detail/spin_lock.hpp>
 
@@ -80,6 +80,26 @@ TEST_CASE("spin_lock: a favourite is revoked without ever sharing the lock with 
             thread other([&] { object.visit(1); });
         }
         check(object.count == 6, "a visit was lost");
+    });
+}
+
+TEST_CASE("spin_lock: a favourite leaves when it is asked, with all that it wrote") {
+    model::require_exhausted([] {
+        guarded object;
+        object.visit(2);
+        {
+            thread one([&] { object.visit(2); });
+            object.visit(2);
+        }
+        check(object.count == 6, "a visit was lost");
+    });
+    model::require_sound([] {
+        guarded object;
+        {
+            thread one([&] { object.visit(6); });
+            thread other([&] { object.visit(6); });
+        }
+        check(object.count == 12, "a visit was lost");
     });
 }
 
