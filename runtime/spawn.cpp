@@ -40,6 +40,13 @@ std::string message_of(const std::exception_ptr& e) {
     return false;
 }
 
+[[gnu::noinline]] void start_here(const char* what, task<> t) {
+    worker* const here = this_threads_worker;
+    if (here == nullptr) [[unlikely]]
+        require_worker(what);
+    here->owner().start(runnable::from_frame(t.release()), *here);
+}
+
 [[gnu::noinline]] scheduler& scheduler_here(const char* what) {
     return require_worker(what).owner();
 }

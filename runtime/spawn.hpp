@@ -67,6 +67,10 @@ task<> detached_task(F&& fn, Args&&... args) {
 /// unstarted.
 bool start_detached(scheduler& in, task<> t) noexcept;
 
+/// Starts a detached task in the calling task's runtime; throws std::logic_error naming `what`
+/// elsewhere.
+void start_here(const char* what, task<> t);
+
 /// The scheduler of the calling task; throws std::logic_error elsewhere.
 scheduler& scheduler_here(const char* what);
 
@@ -130,9 +134,8 @@ private:
 /// use runtime::go).
 template <class F, class... Args>
 void go(F&& fn, Args&&... args) {
-    detail::scheduler& here = detail::scheduler_here("go()");
-    detail::start_detached(here,
-                           detail::detached_task(std::forward<F>(fn), std::forward<Args>(args)...));
+    detail::start_here("go()",
+                       detail::detached_task(std::forward<F>(fn), std::forward<Args>(args)...));
 }
 
 namespace detail {

@@ -31,6 +31,9 @@ struct runnable;
 class deque {
 public:
     static constexpr std::uint32_t capacity = static_cast<std::uint32_t>(deque_capacity);
+    /// How many pops before its own an entry is fetched into the cache: another core may have made
+    /// it, or it may have waited long.
+    static constexpr std::uint32_t fetched_ahead = 4;
 
     /// Owner. False: the queue is full; take_half() makes room.
     bool push(runnable* r) noexcept {
@@ -50,6 +53,7 @@ public:
         for (;;) {
             if (head == tail_.load(relaxed)) return nullptr;
             runnable* const r = slot(head).load(relaxed);
+            fetch_block(slot(head + fetched_ahead).load(relaxed));
             if (claim(head, 1)) return r;
         }
     }

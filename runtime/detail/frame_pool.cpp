@@ -6,23 +6,9 @@
 #include <mutex>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SLUICE_ADDRESS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SLUICE_ADDRESS_SANITIZER 1
-#endif
-#endif
-
 namespace sluice::detail {
 
 namespace {
-
-#if defined(SLUICE_ADDRESS_SANITIZER)
-constexpr bool pooling = false;
-#else
-constexpr bool pooling = true;
-#endif
 
 // Every pool that was ever made; never freed, so that late releases and leak checkers find them.
 constinit frame_pool* all_pools = nullptr;
@@ -31,13 +17,6 @@ constinit spin_lock all_pools_lock;
 // How many blocks ahead of its use a free one is fetched into the cache: the core it comes back
 // from has written to it.
 constexpr std::uint32_t fetched_ahead = 4;
-
-// The start of a block that is soon to be written to.
-void fetch(void* memory, std::uint32_t size_class) noexcept {
-    auto* const start = reinterpret_cast<std::byte*>(block_header::of(memory));
-    const std::uint32_t lines = std::min(size_class, 4u);
-    for (std::uint32_t i = 0; i != lines; ++i) __builtin_prefetch(start + i * frame_pool::step, 1);
-}
 
 // Zeroed memory: a header of size 0 ends a walk. Throws std::bad_alloc.
 std::byte* map_pages(std::size_t size) {
@@ -98,10 +77,12 @@ void frame_pool::give_back(frame_pool& pool) noexcept {
     pool.leased_ = false;
 }
 
-void* frame_pool::allocate(std::size_t size) {
-    const std::size_t whole = size + sizeof(block_header);
-    if (!pooling || whole > max_pooled) return of_this_thread().take_large(size);
-    return of_this_thread().take(static_cast<std::uint32_t>((whole + step - 1) / step));
+void* frame_pool::allocate_small(std::uint32_t size_class) {
+    return of_this_thread().take(size_class);
+}
+
+void* frame_pool::allocate_large(std::size_t size) {
+    return of_this_thread().take_large(size);
 }
 
 void frame_pool::deallocate(void* memory) noexcept {
@@ -128,7 +109,7 @@ void* frame_pool::take(std::uint32_t size_class) {
         return top;
     }
     void** const place = top->others() + --top->count;
-    if (top->count >= fetched_ahead) fetch(*(place - fetched_ahead), size_class);
+    if (top->count >= fetched_ahead) fetch_block(*(place - fetched_ahead));
     return *place;
 }
 

@@ -33,6 +33,14 @@
 
 #include <sluice/runtime/detail/spin_lock.hpp>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SLUICE_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define SLUICE_ADDRESS_SANITIZER 1
+#endif
+#endif
+
 namespace sluice::detail {
 
 class frame_pool;
@@ -55,7 +63,11 @@ class frame_pool {
 public:
     /// Memory for `size` bytes, aligned to 16, from the calling thread's pool. Throws
     /// std::bad_alloc.
-    static void* allocate(std::size_t size);
+    static void* allocate(std::size_t size) {
+        const std::size_t whole = size + sizeof(block_header);
+        if (!pooling || whole > max_pooled) return allocate_large(size);
+        return allocate_small(static_cast<std::uint32_t>((whole + step - 1) / step));
+    }
 
     /// Gives memory back, from any thread.
     static void deallocate(void* memory) noexcept;
@@ -67,6 +79,11 @@ public:
 
     static constexpr std::size_t step = 64;
     static constexpr std::size_t max_pooled = 1152;  // header included
+#if defined(SLUICE_ADDRESS_SANITIZER)
+    static constexpr bool pooling = false;
+#else
+    static constexpr bool pooling = true;
+#endif
 
 private:
     friend struct pool_lease;
@@ -94,6 +111,8 @@ private:
     static constexpr std::size_t classes = max_pooled / step + 1;
     static constexpr std::uint32_t batch = 64;
 
+    static void* allocate_small(std::uint32_t size_class);
+    static void* allocate_large(std::size_t size);
     static frame_pool& of_this_thread();
     static frame_pool& lease();
     static void give_back(frame_pool& pool) noexcept;

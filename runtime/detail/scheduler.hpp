@@ -66,10 +66,14 @@ public:
     bool submit(runnable* frame) noexcept {
         worker* const w = this_threads_worker;
         if (w == nullptr || &w->owner() != this) return submit_from_outside(frame);
-        mark_started(frame, w->next_start_stamp());
-        w->started.add(1);
-        w->make_next(frame);
+        start(frame, *w);
         return true;
+    }
+    /// The same for a task of this scheduler, on the worker that calls.
+    void start(runnable* frame, worker& here) noexcept {
+        mark_started(frame, here.next_start_stamp());
+        here.started.add(1);
+        here.make_next(frame);
     }
     /// Readies something from a thread that is no worker of this scheduler. The scheduler must be
     /// pinned, or its end excluded otherwise.

@@ -8,12 +8,8 @@
 
 namespace sluice {
 
-void wait_group::add(std::int64_t n) noexcept {
-    if (n >= 0) {
-        count_.add(n);
-        return;
-    }
-    switch (count_.finish(-n)) {
+void wait_group::finish(std::int64_t n) noexcept {
+    switch (count_.finish(n)) {
         case detail::group_count::outcome::more:
             return;
         case detail::group_count::outcome::zero_and_waited:

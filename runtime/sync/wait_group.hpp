@@ -21,8 +21,14 @@ public:
     wait_group& operator=(const wait_group&) = delete;
 
     /// A counter that would become negative is fatal: it reports and aborts.
-    void add(std::int64_t n = 1) noexcept;
-    void done() noexcept { add(-1); }
+    void add(std::int64_t n = 1) noexcept {
+        if (n >= 0) {
+            count_.add(n);
+        } else {
+            finish(-n);
+        }
+    }
+    void done() noexcept { finish(1); }
 
     /// Starts fn(args...) as sluice::go does, counted until it ends, also when it is cut by a
     /// shutdown.
@@ -36,6 +42,7 @@ public:
 private:
     friend class wait_group_leaf;
 
+    void finish(std::int64_t n) noexcept;
     void wake_waiters() noexcept;
 
     detail::group_count count_;

@@ -21,6 +21,8 @@ inline void cpu_relax() noexcept {
     world::current().spin();
 }
 
+inline void fetch_block(const void*) noexcept {}
+
 /// Only takes time, of which schedules have as much as they like.
 inline void back_off() noexcept {}
 
