@@ -12,7 +12,8 @@ from runner.table import Bar, Table, median, number, ratios, spread
 
 RATE, P99 = Bar(0.95), Bar(1.2, at_most=True)  # of raw io_uring
 CONNECTIONS = 64, 1000
-WARM_UP = 0.5  # seconds
+SLICE, WARM_UP = 0.4, 0.1  # seconds; short, since the machine's speed drifts
+SLICES = 5  # for each repetition
 
 
 def free_port():
@@ -46,14 +47,19 @@ def serving(command, cpus, *option, **streams):
         process.wait()
 
 
-def load_echo(server, load, connections, seconds):
-    """Loads a server on one processor from another."""
-    server_cpu, load_cpu = ({cpu} for cpu in sorted(processors(2)))
-    with serving(server, server_cpu) as (process, port):
-        before, start = cpu_seconds(process), time.monotonic()
-        result = figures(output_of([load, port, connections, seconds, WARM_UP], load_cpu))
-        busy = (cpu_seconds(process) - before) / (time.monotonic() - start)
-        return result | {"server_us": 1e6 * busy / result["requests"]}
+@contextlib.contextmanager
+def serving_all(servers, cpus, *option, **streams):
+    """All alive at once, so that they can be loaded in turn, in short slices."""
+    with contextlib.ExitStack() as alive:
+        yield {name: alive.enter_context(serving(command, cpus, *option, **streams))
+               for name, command in servers.items()}
+
+
+def load_echo(process, port, load, cpus, connections):
+    before, start = cpu_seconds(process), time.monotonic()
+    result = figures(output_of([load, port, connections, SLICE, WARM_UP], cpus))
+    busy = (cpu_seconds(process) - before) / (time.monotonic() - start)
+    return result | {"server_us": 1e6 * busy / result["requests"]}
 
 
 def compare_echo(build, go, options):
@@ -69,16 +75,19 @@ def compare_echo(build, go, options):
     columns = {"echo, 64 bytes": 0, "connections": 0, "requests/s": 0, "of raw": 0, "spread": 11,
                "p50 us": 0, "p99 us": 7, "p99 of raw": 0, "server us/request": 0, "load busy %": 0}
     table = Table(columns, options.bars)
+    server_cpu, load_cpu = ({cpu} for cpu in sorted(processors(2)))
+    load = build / "bench" / "echo_load"
     for connections in CONNECTIONS:
         measured = {name: [] for name in servers}
-        for _ in range(options.repetitions):
-            for name, server in servers.items():
-                try:
-                    load = build / "bench" / "echo_load"
-                    measured[name].append(load_echo(server, load, connections, options.seconds))
-                except Failed as failure:
-                    print(f"{name}: {failure}", file=sys.stderr)
-                    measured[name].append({})
+        with serving_all(servers, server_cpu) as alive:
+            for _ in range(options.repetitions * SLICES):
+                for name, (process, port) in alive.items():
+                    try:
+                        result = load_echo(process, port, load, load_cpu, connections)
+                    except Failed as failure:
+                        print(f"{name}: {failure}", file=sys.stderr)
+                        result = {}
+                    measured[name].append(result)
         print_echo(table, connections, measured)
     return table.missed
 

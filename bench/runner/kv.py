@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 
-from runner.echo import serving
+from runner.echo import serving, serving_all
 from runner.programs import Failed, output_of, processors
 from runner.table import Bar, Table, median, number, ratios, spread
 
 CONNECTIONS = 50
-REQUESTS = 500_000
+REQUESTS = 60_000  # a slice, without pipelining
+SLICES = 4  # for each repetition
 PIPELINES = {1: Bar(1.0), 16: Bar(0.9)}  # kv's requests a second, of redis-server's
 
 ACTIVE, IDLE = 100, 9_900
@@ -50,9 +51,9 @@ def compare_kv(build, options):
                    "spread": 11}, options.bars)
     for pipeline, bar in PIPELINES.items():
         measured = {name: [] for name in servers}
-        for _ in range(options.repetitions):
-            for name, command in servers.items():
-                with serving_quietly(command, server_cpu) as (_, port):
+        with serving_all(servers, server_cpu, "--port", stdout=subprocess.DEVNULL) as alive:
+            for _ in range(options.repetitions * SLICES):
+                for name, (_, port) in alive.items():
                     measured[name].append(load(port, load_cpu, CONNECTIONS, pipeline))
         for kind in ("SET", "GET"):
             kv, redis = ([rates[kind] for rates in measured[name]] for name in servers)
