@@ -44,11 +44,6 @@ bool has_ipv6() {
     return listen_tcp("[::1]:0").has_value();
 }
 
-// A port at which nobody listens.
-endpoint deserted() {
-    return listener().local_address().value();
-}
-
 }  // namespace
 
 TEST_CASE("listen_tcp: a connection through IPv4 carries bytes and knows its addresses") {
@@ -133,10 +128,10 @@ TEST_CASE("listen_tcp: a port is taken over while old connections wait out their
 
 TEST_CASE("connect_tcp: nobody listening is a refused connection") {
     everywhere([]() -> task<> {
-        const endpoint nobody = deserted();
+        const deserted_port nobody;
         const auto before = open_descriptors();
         for (int i = 0; i != 50; ++i) {
-            const auto refused = co_await connect_tcp(nobody);
+            const auto refused = co_await connect_tcp(nobody.address());
             EXPECT(!refused);
             EXPECT(failed_with(refused, std::errc::connection_refused));
         }

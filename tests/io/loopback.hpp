@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <iterator>
 #include <span>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,6 +23,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <sluice/io/address.hpp>
 #include <sluice/io/tcp.hpp>
 #include <sluice/runtime/driver.hpp>
 #include <sluice/runtime/runtime.hpp>
@@ -106,6 +109,31 @@ template <class F, class... Args>
 void everywhere(F fn, Args... args) {
     for_each_setup([&](sluice::options o) { sluice::run(o, fn, args...); });
 }
+
+/// A port of this host at which nobody listens. It is taken, so that no connection to it can be
+/// given this very port as its own, and meet itself.
+class deserted_port {
+public:
+    deserted_port() {
+        const auto any = sluice::io::endpoint::parse("127.0.0.1:0").value();
+        if (::bind(socket_, any.data(), any.size()) != 0)
+            throw std::system_error(errno, std::generic_category(), "bind");
+    }
+    deserted_port(const deserted_port&) = delete;
+    deserted_port& operator=(const deserted_port&) = delete;
+    ~deserted_port() { ::close(socket_); }
+
+    sluice::io::endpoint address() const {
+        sockaddr_storage room{};
+        auto* const at = reinterpret_cast<sockaddr*>(&room);
+        socklen_t size = sizeof(room);
+        ::getsockname(socket_, at, &size);
+        return {at, size};
+    }
+
+private:
+    const int socket_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+};
 
 /// The body in a process of its own; what it expects in vain fails the test.
 inline void in_child(const std::function<void()>& body,
