@@ -25,6 +25,7 @@
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/rw_mutex.hpp>
 #include <sluice/runtime/sync/semaphore.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/task.hpp>

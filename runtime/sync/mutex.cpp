@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <utility>
 
 #include <sluice/runtime/detail/completer.hpp>
 
@@ -10,9 +11,7 @@ namespace sluice {
 
 mutex_guard mutex::try_lock() noexcept {
     const std::lock_guard guard(gate_);
-    mutex_guard held(*this);
-    if (std::exchange(locked_, true)) held.mutex_ = nullptr;
-    return held;
+    return mutex_guard(std::exchange(locked_, true) ? nullptr : this);
 }
 
 void mutex::unlock() noexcept {

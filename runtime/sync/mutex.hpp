@@ -4,32 +4,14 @@
 #include <utility>
 
 #include <sluice/runtime/operation.hpp>
+#include <sluice/runtime/sync/lock_owner.hpp>
 
 namespace sluice {
 
 class mutex;
 
-/// Holds a locked mutex; letting it go unlocks. Not bound to a task or thread.
-class [[nodiscard]] mutex_guard {
-public:
-    mutex_guard(mutex_guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}
-    mutex_guard& operator=(mutex_guard&& other) noexcept {
-        mutex_guard old(std::move(other));
-        std::swap(mutex_, old.mutex_);
-        return *this;
-    }
-    ~mutex_guard() { unlock(); }
-
-    /// Unlocks early; does nothing the second time.
-    void unlock() noexcept;
-    bool owns_lock() const noexcept { return mutex_ != nullptr; }
-
-private:
-    friend class mutex;
-    friend class lock_operation;
-    explicit mutex_guard(mutex& m) noexcept : mutex_(&m) {}
-    mutex* mutex_;
-};
+/// Holds a locked mutex; letting it go unlocks.
+using mutex_guard = detail::lock_owner<mutex>;
 
 /// At most one task holds it; waiting suspends the task, not the worker. First come, first served:
 /// unlock() hands the mutex to the longest waiter. Must outlive its guards and the operations on
@@ -81,7 +63,7 @@ public:
     lock_operation(lock_operation&&) noexcept = default;
 
     mutex_leaf& the_leaf() noexcept { return leaf_; }
-    mutex_guard take(std::size_t) noexcept { return mutex_guard(leaf_.of()); }
+    mutex_guard take(std::size_t) noexcept { return mutex_guard(&leaf_.of()); }
 
 private:
     mutex_leaf leaf_;
@@ -89,10 +71,6 @@ private:
 
 inline auto mutex::lock() noexcept {
     return lock_operation(*this);
-}
-
-inline void mutex_guard::unlock() noexcept {
-    if (mutex* const m = std::exchange(mutex_, nullptr)) m->unlock();
 }
 
 }  // namespace sluice

@@ -10,6 +10,7 @@
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/rw_mutex.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
 #include "child.hpp"
@@ -139,6 +140,24 @@ TEST_CASE("mutex: unlocking one that is not locked is fatal") {
         mu.unlock();
     });
     CHECK(aborts_saying(end, "unlock of a mutex that is not locked"));
+}
+
+TEST_CASE("rw_mutex: unlock of one that only readers hold is fatal") {
+    const child_end end = run_child([] {
+        sluice::rw_mutex mu;
+        const auto reading = mu.try_lock_shared();
+        mu.unlock();
+    });
+    CHECK(aborts_saying(end, "unlock of an rw_mutex that is not locked"));
+}
+
+TEST_CASE("rw_mutex: unlock_shared of one that no reader holds is fatal") {
+    const child_end end = run_child([] {
+        sluice::rw_mutex mu;
+        const auto writing = mu.try_lock();
+        mu.unlock_shared();
+    });
+    CHECK(aborts_saying(end, "unlock_shared of an rw_mutex that no reader holds"));
 }
 
 TEST_CASE("wait_group: a negative counter is fatal") {
