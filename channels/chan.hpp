@@ -77,7 +77,7 @@ public:
     }
     explicit send_operation(chan_core* c) noexcept : leaf_(c, direction::send) {}
     send_operation(send_operation&& other) noexcept
-        : sole_operation<send_operation>(std::move(other)), leaf_(std::move(other.leaf_)) {
+        : sole_operation<send_operation>(), leaf_(std::move(other.leaf_)) {
         if constexpr (!std::is_void_v<T>) ::new (room_.address()) T(std::move(other.room_.value()));
     }
     ~send_operation() {

@@ -105,7 +105,7 @@ int readable_leaf::attempt() noexcept {
     if (of().had_edge(side::read)) return 0;
     char byte = 0;
     const ssize_t n = uninterrupted([&] { return ::recv(fd(), &byte, 1, MSG_PEEK); });
-    return n < 0 && n == -EAGAIN ? EAGAIN : 0;  // an error is for the read to tell
+    return n == -EAGAIN ? EAGAIN : 0;  // an error is for the read to tell
 }
 
 readable_leaf::result_type readable_leaf::take() const noexcept {

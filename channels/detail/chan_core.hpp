@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -47,9 +48,9 @@ void relocate_element(void* to, void* from) noexcept {
     if constexpr (std::is_trivially_copyable_v<T>) {
         std::memcpy(to, from, sizeof(T));
     } else {
-        T& source = *static_cast<T*>(from);
-        ::new (to) T(std::move(source));
-        source.~T();
+        T* const source = static_cast<T*>(from);
+        ::new (to) T(std::move(*source));
+        std::destroy_at(source);
     }
 }
 
@@ -95,8 +96,7 @@ public:
 
 protected:
     chan_leaf(chan_core* c, direction d) noexcept : channel(c), way(d) {}
-    chan_leaf(chan_leaf&& other) noexcept
-        : leaf(std::move(other)), channel(other.channel), way(other.way) {}
+    chan_leaf(chan_leaf&& other) noexcept : leaf(), channel(other.channel), way(other.way) {}
     ~chan_leaf() = default;
 };
 

@@ -48,10 +48,10 @@ void workspace::release::operator()(char* data) const {
 
 // realloc, because it moves large blocks by their page tables instead of copying them.
 void workspace::grow(std::size_t capacity) {
-    void* grown = std::realloc(data_.get(), capacity);
+    char* const before = data_.release();
+    void* const grown = std::realloc(before, capacity);
+    data_.reset(grown ? static_cast<char*>(grown) : before);
     if (!grown) throw std::bad_alloc();
-    static_cast<void>(data_.release());
-    data_.reset(static_cast<char*>(grown));
     capacity_ = capacity;
 }
 

@@ -206,6 +206,7 @@ std::vector<task_info> scheduler::cut() {
         return promise_base::of(a).awaiter > promise_base::of(b).awaiter;
     });
     std::vector<task_info> left;
+    left.reserve(frames.size());
     for (void* const f : frames) left.push_back(inspect_task(f));
     // All leave their queues before the first one goes, and with it, perhaps, a source in its
     // frame.
