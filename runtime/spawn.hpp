@@ -130,8 +130,8 @@ private:
 
 /// Starts fn(args...) as a detached task of the calling task's runtime. fn and args are moved (or
 /// copied) into the task, as with std::thread: pass std::ref for what outlives it. An exception
-/// that leaves it ends the process. Throws std::logic_error on a thread that runs no tasks (there,
-/// use runtime::go).
+/// that leaves it ends the process. Throws std::logic_error on a thread that runs no tasks, and
+/// what was moved in is gone (there, use runtime::go).
 template <class F, class... Args>
 void go(F&& fn, Args&&... args) {
     detail::start_here("go()",

@@ -140,10 +140,11 @@ private:
         : element_(element), capacity_(capacity), plain_(element.word) {}
     ~chan_core() = default;
     void destroy() noexcept;
+    /// The long way of begin_send() and begin_recv(); the gate was entered, or not.
+    static sole_start begin_slow(chan_leaf& l, worker& here, bool entered) noexcept;
 
     // Gate held. Inlined in each of their callers, which saves a tenth of a hand-off. `here` is the
     // calling thread's worker, or null; `woken` becomes the counterpart that is to be readied.
-    static sole_start begin_slow(chan_leaf& l, worker& here, bool entered) noexcept;
     inline attempt send_now(void* slot, const worker* here, leaf*& woken) noexcept;
     inline attempt recv_now(void* slot, const worker* here, leaf*& woken) noexcept;
     inline chan_leaf* serve_first(wait_queue& queue, const worker* here, leaf*& woken) noexcept;

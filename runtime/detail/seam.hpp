@@ -131,9 +131,9 @@ inline void cpu_relax() noexcept {
 /// which this is the address that users see: they are written to soon. Any other address does no
 /// harm.
 inline void fetch_block(const void* memory) noexcept {
-    const char* const block = static_cast<const char*>(memory) - 16;
-    __builtin_prefetch(block, 1);
-    __builtin_prefetch(block + 64, 1);
+    const auto block = reinterpret_cast<std::uintptr_t>(memory) - 16;
+    __builtin_prefetch(reinterpret_cast<const void*>(block), 1);
+    __builtin_prefetch(reinterpret_cast<const void*>(block + 64), 1);
 }
 
 /// Nanoseconds of CLOCK_MONOTONIC.
@@ -179,7 +179,7 @@ private:
     unsigned rounds_ = 0;
 };
 
-/// A wait of at most about a microsecond, for something that is expected at any moment.
+/// A wait of a few microseconds at most, for something that is expected at any moment.
 class patience {
 public:
     /// False: it is used up.
