@@ -150,13 +150,7 @@ void* frame_pool::take_large(std::size_t size) {
 }
 
 void frame_pool::put(block_header* header) noexcept {
-    const std::uint32_t size_class = header->size_class.load(relaxed);
-    carrier*& top = free_[size_class];
-    if (top != nullptr && top->count != room(size_class)) {
-        top->others()[top->count++] = header->memory();
-    } else {
-        top = ::new (header->memory()) carrier{top, 0};
-    }
+    add(free_[header->size_class.load(relaxed)], header);
 }
 
 void frame_pool::put_large(block_header* header) noexcept {
@@ -179,19 +173,23 @@ std::uint32_t frame_pool::room(std::uint32_t size_class) noexcept {
     return static_cast<std::uint32_t>((size - sizeof(carrier)) / sizeof(void*));
 }
 
+// The block is carried by the top of the list, or becomes its new top.
+void frame_pool::add(carrier*& top, block_header* header) noexcept {
+    if (top != nullptr && top->count != room(header->size_class.load(relaxed))) {
+        top->others()[top->count++] = header->memory();
+    } else {
+        top = ::new (header->memory()) carrier{top, 0};
+    }
+}
+
 void frame_pool::send(block_header* header) noexcept {
-    const std::uint32_t size_class = header->size_class.load(relaxed);
-    parcel& p = outgoing_[size_class];
+    parcel& p = outgoing_[header->size_class.load(relaxed)];
     if (p.owner != header->owner) {
         flush(p);
         p.owner = header->owner;
     }
-    if (p.first != nullptr && p.first->count != room(size_class)) {
-        p.first->others()[p.first->count++] = header->memory();
-    } else {
-        p.first = ::new (header->memory()) carrier{p.first, 0};
-        if (p.last == nullptr) p.last = p.first;
-    }
+    add(p.first, header);
+    if (p.last == nullptr) p.last = p.first;
     if (++p.count == batch) flush(p);
 }
 

@@ -124,6 +124,7 @@ private:
     void put(block_header* header) noexcept;
     void put_large(block_header* header) noexcept;
     static std::uint32_t room(std::uint32_t size_class) noexcept;
+    static void add(carrier*& top, block_header* header) noexcept;
     void send(block_header* header) noexcept;
     static void flush(parcel& p) noexcept;
     void push_inbox(carrier* first, carrier* last) noexcept;

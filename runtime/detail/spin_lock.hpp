@@ -56,10 +56,11 @@ class spin_lock {
 public:
     void lock() noexcept {
         const std::uint32_t me = lock_identity();
-        if (me != 0 && favourite_.load(relaxed) == me && enter_fast({me, &lock_seat(me)}))
-            [[likely]]
-            return;
-        lock_slow(me);
+        if (me != 0 && lock_seat(me).load(relaxed) == nullptr) {
+            lock({me, &lock_seat(me)});
+        } else {
+            lock_slow(me);
+        }
     }
 
     /// The same for a worker that is in no lock.
@@ -76,7 +77,7 @@ public:
     bool enter(lock_ticket me) noexcept {
         if (favourite_.load(relaxed) != me.identity) return false;
         me.seat->store(this, release);  // release, here and below: the seat may stand for an
-                                        // earlier unlock() in revoke()
+                                        // earlier unlock() in take_back()
         light_fence();                  // pairs with the heavy fence in revoke()
         if (favourite_.load(relaxed) == me.identity) [[likely]]
             return true;
@@ -114,12 +115,6 @@ public:
     }
 
 private:
-    bool enter_fast(lock_ticket me) noexcept {
-        if (me.seat->load(relaxed) != nullptr || !enter(me)) return false;
-        stay(me);
-        return true;
-    }
-
     void lock_slow(std::uint32_t me) noexcept {
         // acquire: pairs with the release in unlock(); the previous holder's writes are visible.
         while (held_.exchange(true, acquire)) wait_until_free();
