@@ -74,6 +74,8 @@ void start_here(const char* what, task<> t);
 /// The scheduler of the calling task; throws std::logic_error elsewhere.
 scheduler& scheduler_here(const char* what);
 
+/// The parameters are destroyed from the last to the first, so that whoever joins finds fn and args
+/// gone.
 template <class T, class F, class... Args>
 task<> run_joined(join_completion<T> state, F fn, Args... args) {
     try {
@@ -97,7 +99,6 @@ task<> run_joined(join_completion<T> state, F fn, Args... args) {
     } catch (...) {
         state->result.set_error(std::current_exception());
     }
-    state.finish();
 }
 
 }  // namespace detail
@@ -110,9 +111,9 @@ class [[nodiscard]] join_handle {
 public:
     explicit join_handle(detail::join_ref<T> state) noexcept : state_(std::move(state)) {}
 
-    /// Operation: waits for the task's end; gives its result or throws its exception. Cancelling
-    /// the wait leaves the task running. The result is moved out: join once. Must not outlive this
-    /// handle.
+    /// Operation: waits for the task's end, when what was moved into it is gone too; gives its
+    /// result or throws its exception. Cancelling the wait leaves the task running. The result is
+    /// moved out: join once. Must not outlive this handle.
     auto join() { return detail::join_operation<T>(*state_); }
 
     /// The same from a thread that runs no tasks: blocks it. Throws std::logic_error on a worker,

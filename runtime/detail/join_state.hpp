@@ -80,36 +80,33 @@ public:
     }
     join_state<T>& operator*() const noexcept { return *state_; }
     join_state<T>* operator->() const noexcept { return state_; }
+    explicit operator bool() const noexcept { return state_ != nullptr; }
 
 private:
     explicit join_ref(join_state<T>* s) noexcept : state_(s) {}
     join_state<T>* state_;
 };
 
-/// The task's share of the state: completes it when the task ends, also when it is cut, even before
-/// its first step.
+/// The task's share of the state: completes it when it is destroyed, with an exception if no result
+/// was set because the task was cut, even before its first step.
 template <class T>
 class join_completion {
 public:
     explicit join_completion(join_ref<T> s) noexcept : state_(std::move(s)) {}
-    join_completion(join_completion&& other) noexcept
-        : state_(std::move(other.state_)), finished_(std::exchange(other.finished_, true)) {}
+    join_completion(join_completion&&) noexcept = default;
     join_completion& operator=(join_completion&&) = delete;
     ~join_completion() {
-        if (finished_) return;
-        state_->disregard();
-        state_->result.set_error(cut_exception());
+        if (!state_) return;
+        if (!state_->result.is_set()) {
+            state_->disregard();
+            state_->result.set_error(cut_exception());
+        }
         state_->complete();
     }
     join_state<T>* operator->() const noexcept { return &*state_; }
-    void finish() noexcept {
-        finished_ = true;
-        state_->complete();
-    }
 
 private:
     join_ref<T> state_;
-    bool finished_ = false;
 };
 
 class join_leaf final : public leaf {

@@ -40,6 +40,7 @@ public:
         state_ = state::error;
     }
 
+    bool is_set() const noexcept { return state_ != state::empty; }
     bool has_error() const noexcept { return state_ == state::error; }
     const std::exception_ptr& error() const noexcept { return error_; }
 

@@ -62,13 +62,32 @@ TEST_CASE("go: fn and its arguments are moved into the task, which outlives the 
     });
 }
 
-TEST_CASE("go: a capture is freed when its task has ended") {
+TEST_CASE("go: captures and arguments are freed with their task") {
+    const auto token = std::make_shared<int>(1);
+    on_workers([token]() -> task<> {
+        sluice::go([token]() -> task<> { co_await sluice::yield(); });
+        sluice::go([](std::shared_ptr<int>) -> task<> { co_await sluice::yield(); }, token);
+        sluice::go([token] {});
+        co_return;
+    });
+    CHECK(token.use_count() == 1);
+}
+
+TEST_CASE("spawn and wait_group::go: captures and arguments are freed before the end is seen") {
     on_workers([]() -> task<> {
         const auto token = std::make_shared<int>(1);
-        sluice::go([token]() -> task<> { co_await sluice::yield(); });
-        sluice::go([token] {});
-        while (sluice::num_tasks() != 1) co_await sluice::yield();
-        EXPECT(token.use_count() == 1);
+        const auto holder = [token](std::shared_ptr<int>) -> task<> { co_await sluice::yield(); };
+        for (int i = 0; i != 1'000; ++i) {
+            auto handle = sluice::spawn(holder, token);
+            co_await handle.join();
+            EXPECT(token.use_count() == 2);
+            EXPECT(sluice::num_tasks() == 1);
+            sluice::wait_group group;
+            group.go(holder, token);
+            co_await group.wait();
+            EXPECT(token.use_count() == 2);
+            EXPECT(sluice::num_tasks() == 1);
+        }
     });
 }
 
