@@ -2,6 +2,7 @@
 // kernel's; io/ implements it (io_uring, epoll) and defines make_driver().
 #pragma once
 
+#include <climits>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,6 +23,7 @@ namespace detail {
 class driver {
 public:
     static constexpr std::int64_t no_deadline = INT64_MAX;
+    static constexpr unsigned all = UINT_MAX;
 
     driver() = default;
     driver(const driver&) = delete;
@@ -36,9 +38,10 @@ public:
     /// I/O. The monitor's thread.
     virtual void nudge() noexcept = 0;
 
-    /// Readies the tasks whose I/O is there, on the calling worker. Does not wait. True: something
+    /// Readies the tasks whose I/O is there, on the calling worker; about `most` of them, if the
+    /// rest can be had later without another call to the kernel. Does not wait. True: something
     /// was readied.
-    virtual bool poll() noexcept = 0;
+    virtual bool poll(unsigned most = all) noexcept = 0;
 
     /// Hands collected requests to the kernel. Cheap when there are none.
     virtual void submit() noexcept = 0;

@@ -13,7 +13,7 @@ from runner.table import Bar, Table, median, number, ratios, spread
 RATE, P99 = Bar(0.95), Bar(1.2, at_most=True)  # of raw io_uring
 CONNECTIONS = 64, 1000
 SLICE, WARM_UP = 0.4, 0.1  # seconds; short, since the machine's speed drifts
-SLICES = 5  # for each repetition
+SLICES = 10  # for each repetition
 
 
 def free_port():

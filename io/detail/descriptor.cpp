@@ -21,6 +21,14 @@ using sluice::detail::frame_pool;
 using sluice::detail::leaf;
 using sluice::detail::wake_list;
 
+namespace {
+
+std::uintptr_t address_of(const void* p) noexcept {
+    return reinterpret_cast<std::uintptr_t>(p);
+}
+
+}  // namespace
+
 descriptor* descriptor::make(int fd) {
     try {
         void* const memory = frame_pool::allocate(sizeof(descriptor));
@@ -43,8 +51,10 @@ void descriptor::unref() noexcept {
 
 void descriptor::enlist(side s, leaf& l) noexcept {
     waiters_[index(s)].push_back(l);
-    if (s == side::read)
-        last_reader_.store(reinterpret_cast<std::uintptr_t>(&l), sluice::detail::relaxed);
+    if (s == side::read) {
+        last_reader_.leaf.store(address_of(&l), sluice::detail::relaxed);
+        last_reader_.task.store(address_of(l.owner), sluice::detail::relaxed);
+    }
     l.home->count_io(1);
 }
 
@@ -194,6 +204,8 @@ std::size_t descriptor::take_chunks(std::span<std::byte> into) noexcept {
 }
 
 ssize_t descriptor::take_received(std::span<std::byte> into) noexcept {
+    last_reader_.buffer.store(address_of(into.data()), sluice::detail::relaxed);
+    last_reader_.behind.store(address_of(into.data() + into.size()), sluice::detail::relaxed);
     std::size_t n = take_chunks(into);
     if (const std::size_t part = std::min(arriving_.size(), into.size() - n); part != 0) {
         std::memcpy(into.data() + n, arriving_.data(), part);

@@ -94,12 +94,16 @@ public:
     // The reactor.
 
     /// Brings what a report on r will touch into the caches: first the descriptor, and once that is
-    /// there, the leaf of who reads.
+    /// there, what belongs to who reads.
     static void fetch(const registration& r) noexcept {
-        fetch_lines(reinterpret_cast<std::uintptr_t>(&r) - 128);
+        fetch_lines(reinterpret_cast<std::uintptr_t>(&r) - 128, 3);
     }
     static void fetch_reader(const registration& r) noexcept {
-        fetch_lines(r.of.last_reader_.load(sluice::detail::relaxed));
+        const last_reader& reader = r.of.last_reader_;
+        fetch_lines(reader.leaf.load(sluice::detail::relaxed), 3);
+        fetch_lines(reader.task.load(sluice::detail::relaxed), 2);
+        fetch_lines(reader.buffer.load(sluice::detail::relaxed), 1);
+        fetch_lines(reader.behind.load(sluice::detail::relaxed), 1);
     }
 
     struct edges {
@@ -127,15 +131,23 @@ private:
         std::uint32_t size;
         std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
     };
+    // Addresses that are only fetched: nothing need stand there any more. Written under gate_.
+    struct last_reader {
+        sluice::detail::atomic<std::uintptr_t> leaf{0};
+        sluice::detail::atomic<std::uintptr_t> task{0};
+        sluice::detail::atomic<std::uintptr_t> buffer{0};
+        // The end of the buffer: compilers put a frame's small members behind its large ones.
+        sluice::detail::atomic<std::uintptr_t> behind{0};
+    };
     static constexpr int open = -1;  // receive_end_ of a stream that goes on
     static constexpr std::size_t most_queued = 64 * 1024;
 
     explicit descriptor(int fd) noexcept : fd_(fd) {}
     ~descriptor();
 
-    static void fetch_lines(std::uintptr_t from) noexcept {
-        for (std::uintptr_t line = 0; line != 3; ++line)
-            __builtin_prefetch(reinterpret_cast<const void*>(from + 64 * line));
+    static void fetch_lines(std::uintptr_t from, unsigned count) noexcept {
+        for (unsigned line = 0; line != count; ++line)
+            __builtin_prefetch(reinterpret_cast<const void*>(from + 64 * line), 1);
     }
     bool watched(side s) const noexcept {
         return poll_.home != nullptr || (s == side::read && receive_.home != nullptr);
@@ -164,8 +176,7 @@ private:
     std::size_t queued_ = 0;               // bytes in the chunks
     std::span<const std::byte> arriving_;  // behind them, during received(): the reactor's buffer
     wait_queue waiters_[2];
-    // Where the leaf stood that read last, only to be fetched. Written under gate_.
-    sluice::detail::atomic<std::uintptr_t> last_reader_{0};
+    last_reader last_reader_;
     registration receive_{*this, registration_kind::receive};
     registration poll_{*this, registration_kind::poll};
 };

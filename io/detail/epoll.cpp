@@ -97,7 +97,7 @@ bool epoll_reactor::harvest(std::int64_t wait_ns) noexcept {
     return n > 0;
 }
 
-bool epoll_reactor::poll() noexcept {
+bool epoll_reactor::poll(unsigned) noexcept {
     if (!harvest_lock_.try_lock()) return false;
     const bool any = harvest(0);
     harvest_lock_.unlock();

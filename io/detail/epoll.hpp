@@ -18,7 +18,7 @@ public:
 
     void begin() noexcept override {}
     void nudge() noexcept override {}  // the kernel's reports need no help of the worker
-    bool poll() noexcept override;
+    bool poll(unsigned most) noexcept override;
     void submit() noexcept override {}
     void park(std::int64_t deadline) noexcept override;
     void wake() noexcept override;

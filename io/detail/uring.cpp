@@ -1,5 +1,6 @@
 #include <sluice/io/detail/uring.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <new>
@@ -214,15 +215,15 @@ bool uring_reactor::completions_wait() const noexcept {
     return (IO_URING_READ_ONCE(*ring_.sq.kflags) & waiting) != 0;
 }
 
-bool uring_reactor::poll() noexcept {
+bool uring_reactor::poll(unsigned most) noexcept {
     sluice::detail::worker* const here = sluice::detail::current_worker();
-    if (&here->io() == this) {
+    if (&here->io() == this && !reap_again_.load(sluice::detail::relaxed)) {
         look_into_inbox();
         submit();
         for (int i = 0; i != posts_per_poll && completions_wait(); ++i)
             ::io_uring_get_events(&ring_);
     }
-    return reap();
+    return reap(most);
 }
 
 void uring_reactor::park(std::int64_t deadline) noexcept {
@@ -246,15 +247,16 @@ void uring_reactor::wake() noexcept {
     }
 }
 
-bool uring_reactor::reap() noexcept {
+bool uring_reactor::reap(unsigned most) noexcept {
     if (!cq_lock_.try_lock()) return false;
     const unsigned first = *ring_.cq.khead;
-    const unsigned count = ::io_uring_cq_ready(&ring_);
+    const unsigned ready = ::io_uring_cq_ready(&ring_);
+    const unsigned count = std::min(ready, most);
     const auto at = [this, first](unsigned i) -> const io_uring_cqe& {
         return ring_.cq.cqes[(first + i) & *ring_.cq.kring_mask];
     };
-    const auto later = [&at, count](unsigned i) -> const registration* {
-        return i < count ? registration_of(at(i)) : nullptr;
+    const auto later = [&at, ready](unsigned i) -> const registration* {
+        return i < ready ? registration_of(at(i)) : nullptr;
     };
     for (unsigned i = 0; i != count; ++i) {
         // Of many connections, little is in the caches when something comes: what the next few
@@ -264,6 +266,7 @@ bool uring_reactor::reap() noexcept {
         complete(at(i));
     }
     ::io_uring_cq_advance(&ring_, count);
+    reap_again_.store(count != ready, sluice::detail::relaxed);
     cq_lock_.unlock();
     return count != 0;
 }

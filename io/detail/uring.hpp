@@ -51,7 +51,7 @@ public:
 
     void begin() noexcept override;
     void nudge() noexcept override;
-    bool poll() noexcept override;
+    bool poll(unsigned most) noexcept override;
     void submit() noexcept override;
     void park(std::int64_t deadline) noexcept override;
     void wake() noexcept override;
@@ -69,7 +69,7 @@ private:
     bool cancel(registration& r) noexcept;
     void look_into_inbox() noexcept;
     bool completions_wait() const noexcept;
-    bool reap() noexcept;
+    bool reap(unsigned most = all) noexcept;
     void complete(const io_uring_cqe& cqe) noexcept;
     void complete_poll(registration& r, int events) noexcept;
     void complete_receive(registration& r, const io_uring_cqe& cqe) noexcept;
@@ -81,6 +81,8 @@ private:
     spin_lock cq_lock_;
     receive_buffers buffers_;                          // under cq_lock_, once set up
     sluice::detail::atomic<bool> can_receive_{false};  // cleared when the kernel refuses
+    // The last reap() has left completions. Written under cq_lock_.
+    sluice::detail::atomic<bool> reap_again_{false};
     sluice::detail::atomic<bool> wake_watch_ended_{false};
     stop_inbox stopped_;
 };

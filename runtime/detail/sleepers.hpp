@@ -91,6 +91,9 @@ public:
     /// changed, then they were idle all the time between.
     std::uint32_t awakenings() const noexcept { return awakenings_.load(seq_cst); }
 
+    /// Nobody is idle or searching; a hint.
+    bool all_busy() const noexcept { return word_.load(relaxed) == 0; }
+
     std::uint32_t idle_count() const noexcept { return idle(word_.load(acquire)); }
 
 private:

@@ -131,7 +131,9 @@ runnable* worker::take_shared() noexcept {
     runnable* r = owner_.shared().pop(deque::capacity / 2, owner_.size(),
                                       [this](runnable* more) { queue_.push(more); });
     if (r != nullptr) return r;
-    driver_->poll();
+    // What nobody else wants is handled in small groups: so a task still finds in the caches what
+    // its completion brought there.
+    driver_->poll(owner_.idle().all_busy() ? io_group : driver::all);
     run_timers();
     return take_local();
 }

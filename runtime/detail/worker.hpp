@@ -114,6 +114,7 @@ private:
     enum class sleep_state : std::uint8_t { awake, parked, notified };
     static constexpr std::uint32_t clock_checks = 8;
     static constexpr std::uint32_t fairness = 61;
+    static constexpr unsigned io_group = 8;
     static constexpr std::int64_t search_time =
         20'000;  // nanoseconds of looking around before parking
     static constexpr std::int64_t aged_after =
