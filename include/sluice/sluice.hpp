@@ -24,6 +24,7 @@
 #include <sluice/runtime/signals.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
+#include <sluice/runtime/sync/cond.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
 #include <sluice/runtime/sync/rw_mutex.hpp>
 #include <sluice/runtime/sync/semaphore.hpp>

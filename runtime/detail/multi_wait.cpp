@@ -49,13 +49,6 @@ bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, bool
     has_default_ = has_default;
     frame_ = frame;
     behaviour_ = &b;
-    scheduler* const home = &this_threads_worker->owner();
-    for (std::uint32_t i = 0; i != count; ++i) {
-        leaves[i]->owner = this;
-        leaves[i]->home = home;
-        leaves[i]->index = i;
-        leaves[i]->sole = false;
-    }
     active_ = true;
     do {
         if (wait_once()) return true;
@@ -64,7 +57,17 @@ bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, bool
     return false;
 }
 
-// One round of phases 1 to 3. True: parked.
+void multi_wait::own_leaves() noexcept {
+    scheduler* const home = &this_threads_worker->owner();
+    for (std::uint32_t i = 0; i != count_; ++i) {
+        leaves_[i]->owner = this;
+        leaves_[i]->home = home;
+        leaves_[i]->index = i;
+        leaves_[i]->sole = false;
+    }
+}
+
+// One round of phases 1 to 3. True: suspended.
 bool multi_wait::wait_once() noexcept {
     std::array<spin_lock*, on_stack> stack_room;
     // Behind many leaves there is room for the gates, and behind that for the order.
@@ -82,6 +85,9 @@ bool multi_wait::wait_once() noexcept {
             state_.store(nothing, relaxed);
             return false;
         }
+        retiring_ = 0;
+        won_early_ = false;
+        own_leaves();
         state_.store(enlisting, relaxed);  // published by the gates' release
         for (std::uint32_t i = 0; i != count_; ++i) {
             if (leaves_[i]->rendezvous() && leaves_[i]->gate() != nullptr) leaves_[i]->enlist();
@@ -95,9 +101,9 @@ bool multi_wait::wait_once() noexcept {
         const std::lock_guard settle(
             *leaves_[expected]->gate());  // the winner's completer has delivered
     }
-    retire();
     wakes.wake_all();
-    return false;
+    won_early_ = true;
+    return !retire();
 }
 
 bool multi_wait::poll(wake_list& wakes) noexcept {
@@ -139,17 +145,22 @@ void multi_wait::enlist_one_sided(wake_list& wakes) noexcept {
     }
 }
 
-void multi_wait::retire() noexcept {
+// False: a leaf readies this object later, perhaps already; goes on there when it is called again.
+bool multi_wait::retire() noexcept {
     const std::uint32_t won = winner();
-    for (std::uint32_t i = 0; i != count_; ++i) {
-        if (i != won) leaves_[i]->retract();
+    while (retiring_ != count_) {
+        const std::uint32_t i = retiring_++;
+        if ((i != won || won_early_) && !leaves_[i]->conclude()) return false;
     }
+    retiring_ = 0;
+    return true;
 }
 
-// Runs on a worker, which has taken this object from its queue: a leaf has won.
+// Runs on a worker, which has taken this object from its queue: a leaf has won, or got back what it
+// gave up.
 void multi_wait::resumed(void* self) {
     auto& wait = *static_cast<multi_wait*>(static_cast<runnable*>(self));
-    wait.retire();
+    if (!wait.retire()) return;
     while (wait.winner() != nothing && !wait.behaviour_->finish(wait)) {
         if (wait.wait_once()) return;
     }

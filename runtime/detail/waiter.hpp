@@ -95,17 +95,24 @@ public:
     /// Takes the gate. Steps out of line, if still there.
     virtual void retract() noexcept;
 
+    /// The wait goes on without this leaf: it steps out of line. False: first it must be given back
+    /// what it gave up to wait (a cond its mutex); then the owner is readied, and may be already.
+    virtual bool conclude() noexcept {
+        retract();
+        return true;
+    }
+
     virtual wait_site site() const noexcept = 0;
 
     /// The task of this sole wait is being destroyed: makes sure that nobody touches the leaf any
     /// more. Idempotent.
     void abandon() noexcept;
 
-    // Set before the leaf is enlisted; constant while it is, but for start_over().
+    // Set before the leaf is enlisted; constant while it is, but for start_over() and conclude().
     runnable* owner = nullptr;  // the frame of a sole wait, else the multi_wait
     scheduler* home = nullptr;  // where the owner is readied
     std::uint32_t index = 0;    // among the leaves of the multi_wait
-    bool sole = true;
+    bool sole = true;           // unlinking claims it
     // Under the gate.
     bool pinned = false;  // the claimer has pinned `home`
 

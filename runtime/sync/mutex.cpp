@@ -1,11 +1,10 @@
 #include <sluice/runtime/sync/mutex.hpp>
 
-#include <cstdio>
-#include <cstdlib>
 #include <mutex>
 #include <utility>
 
 #include <sluice/runtime/detail/completer.hpp>
+#include <sluice/runtime/detail/misuse.hpp>
 
 namespace sluice {
 
@@ -14,15 +13,21 @@ mutex_guard mutex::try_lock() noexcept {
     return mutex_guard(std::exchange(locked_, true) ? nullptr : this);
 }
 
+// Gate held.
+void mutex::pass_on(detail::wake_list& wakes) noexcept {
+    if (auto* const next = static_cast<mutex_waiter*>(detail::claim_front(waiters_, wakes))) {
+        next->grant();
+    } else {
+        locked_ = false;
+    }
+}
+
 void mutex::unlock() noexcept {
     detail::wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        if (!locked_) {
-            std::fputs("sluice: unlock of a mutex that is not locked\n", stderr);
-            std::abort();
-        }
-        if (detail::claim_front(waiters_, wakes) == nullptr) locked_ = false;
+        if (!locked_) detail::die_of_misuse("unlock of a mutex that is not locked");
+        pass_on(wakes);
     }
     wakes.wake_all();
 }

@@ -32,28 +32,61 @@ public:
     void unlock() noexcept;
 
 private:
+    friend class mutex_waiter;
     friend class mutex_leaf;
+    friend class cond;
+    friend class cond_leaf;
+
+    void pass_on(detail::wake_list& wakes) noexcept;
 
     detail::spin_lock gate_;
     bool locked_ = false;         // under gate_
     detail::wait_queue waiters_;  // under gate_; not empty only if locked_
 };
 
-class mutex_leaf final : public detail::leaf {
+/// Who may stand in line for a mutex: it is granted by handing over a guard, which unlocks even if
+/// the task is cut before it runs again.
+class mutex_waiter : public detail::leaf {
 public:
-    explicit mutex_leaf(mutex& m) noexcept : mutex_(m) {}
-    mutex_leaf(mutex_leaf&&) noexcept = default;
-    detail::spin_lock* gate() noexcept override { return &mutex_.gate_; }
-    bool ready() noexcept override { return !mutex_.locked_; }
-    bool commit(detail::wake_list&) noexcept override {
-        return !std::exchange(mutex_.locked_, true);
-    }
-    void enlist() noexcept override { mutex_.waiters_.push_back(*this); }
-    detail::wait_site site() const noexcept override { return {"lock of a mutex", &mutex_}; }
+    detail::spin_lock* gate() noexcept final { return &mutex_.gate_; }
     mutex& of() const noexcept { return mutex_; }
 
-private:
+    // Gate held.
+
+    bool lock_if_free() noexcept {
+        if (std::exchange(mutex_.locked_, true)) return false;
+        grant();
+        return true;
+    }
+    /// The mutex is locked, for this one.
+    void grant() noexcept { *granted_to_ = mutex_guard(&mutex_); }
+
+protected:
+    explicit mutex_waiter(mutex& m) noexcept : mutex_(m) {}
+    mutex_waiter(mutex_waiter&&) noexcept = default;
+    ~mutex_waiter() = default;
+
+    void stand_in_line() noexcept { mutex_.waiters_.push_back(*this); }
+
     mutex& mutex_;
+    mutex_guard* granted_to_ = nullptr;  // set before grant()
+};
+
+class mutex_leaf final : public mutex_waiter {
+public:
+    explicit mutex_leaf(mutex& m) noexcept : mutex_waiter(m) {}
+    mutex_leaf(mutex_leaf&&) noexcept = default;
+    bool ready() noexcept override { return !mutex_.locked_; }
+    bool commit(detail::wake_list&) noexcept override {
+        granted_to_ = &guard_;
+        return lock_if_free();
+    }
+    void enlist() noexcept override { stand_in_line(); }
+    detail::wait_site site() const noexcept override { return {"lock of a mutex", &mutex_}; }
+    mutex_guard take() noexcept { return std::move(guard_); }
+
+private:
+    mutex_guard guard_{nullptr};
 };
 
 class [[nodiscard]] lock_operation : public detail::sole_operation<lock_operation> {
@@ -63,7 +96,7 @@ public:
     lock_operation(lock_operation&&) noexcept = default;
 
     mutex_leaf& the_leaf() noexcept { return leaf_; }
-    mutex_guard take(std::size_t) noexcept { return mutex_guard(&leaf_.of()); }
+    mutex_guard take(std::size_t) noexcept { return leaf_.take(); }
 
 private:
     mutex_leaf leaf_;

@@ -1,21 +1,11 @@
 #include <sluice/runtime/sync/rw_mutex.hpp>
 
-#include <cstdio>
-#include <cstdlib>
 #include <mutex>
 
 #include <sluice/runtime/detail/completer.hpp>
+#include <sluice/runtime/detail/misuse.hpp>
 
 namespace sluice {
-
-namespace {
-
-[[noreturn]] void die(const char* what) noexcept {
-    std::fprintf(stderr, "sluice: %s\n", what);
-    std::abort();
-}
-
-}  // namespace
 
 // Gate held.
 bool rw_mutex::take(bool shared) noexcept {
@@ -30,12 +20,17 @@ bool rw_mutex::take(bool shared) noexcept {
 
 // Gate held; nobody writes.
 void rw_mutex::admit_readers(detail::wake_list& wakes) noexcept {
-    detail::claim_all(readers_, wakes, [this](detail::leaf&) { ++reading_; });
+    detail::claim_all(readers_, wakes, [this](detail::leaf& l) {
+        ++reading_;
+        static_cast<rw_mutex_leaf&>(l).granted_ = true;
+    });
 }
 
 // Gate held; nobody reads or writes.
 void rw_mutex::admit_writer(detail::wake_list& wakes) noexcept {
-    writing_ = detail::claim_front(writers_, wakes) != nullptr;
+    auto* const next = static_cast<rw_mutex_leaf*>(detail::claim_front(writers_, wakes));
+    writing_ = next != nullptr;
+    if (writing_) next->granted_ = true;
 }
 
 write_guard rw_mutex::try_lock() noexcept {
@@ -52,7 +47,7 @@ void rw_mutex::unlock() noexcept {
     detail::wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        if (!writing_) die("unlock of an rw_mutex that is not locked");
+        if (!writing_) detail::die_of_misuse("unlock of an rw_mutex that is not locked");
         writing_ = false;
         admit_readers(wakes);
         if (reading_ == 0) admit_writer(wakes);
@@ -64,13 +59,23 @@ void rw_mutex::unlock_shared() noexcept {
     detail::wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        if (reading_ == 0) die("unlock_shared of an rw_mutex that no reader holds");
+        if (reading_ == 0)
+            detail::die_of_misuse("unlock_shared of an rw_mutex that no reader holds");
         if (--reading_ == 0) {
             admit_writer(wakes);
             if (!writing_) admit_readers(wakes);  // those who waited for writers that gave up
         }
     }
     wakes.wake_all();
+}
+
+rw_mutex_leaf::~rw_mutex_leaf() {
+    if (!granted_) return;
+    if (shared_) {
+        mutex_.unlock_shared();
+    } else {
+        mutex_.unlock();
+    }
 }
 
 void rw_mutex_leaf::enlist() noexcept {

@@ -58,19 +58,26 @@ class rw_mutex_leaf final : public detail::leaf {
 public:
     rw_mutex_leaf(rw_mutex& m, bool shared) noexcept : mutex_(m), shared_(shared) {}
     rw_mutex_leaf(rw_mutex_leaf&&) noexcept = default;
+    ~rw_mutex_leaf();
     detail::spin_lock* gate() noexcept override { return &mutex_.gate_; }
     bool ready() noexcept override { return mutex_.free_for(shared_); }
-    bool commit(detail::wake_list&) noexcept override { return mutex_.take(shared_); }
+    bool commit(detail::wake_list&) noexcept override { return granted_ = mutex_.take(shared_); }
     void enlist() noexcept override;
     void retract() noexcept override;
     detail::wait_site site() const noexcept override {
         return {shared_ ? "lock_shared of an rw_mutex" : "lock of an rw_mutex", &mutex_};
     }
-    rw_mutex& of() const noexcept { return mutex_; }
+    rw_mutex& take() noexcept {
+        granted_ = false;
+        return mutex_;
+    }
 
 private:
+    friend class rw_mutex;
+
     rw_mutex& mutex_;
     const bool shared_;
+    bool granted_ = false;  // and not taken: unlocks if the task is cut before it runs again
 };
 
 template <bool Shared>
@@ -81,7 +88,7 @@ public:
     rw_lock_operation(rw_lock_operation&&) noexcept = default;
 
     rw_mutex_leaf& the_leaf() noexcept { return leaf_; }
-    result_type take(std::size_t) noexcept { return result_type(&leaf_.of()); }
+    result_type take(std::size_t) noexcept { return result_type(&leaf_.take()); }
 
 private:
     rw_mutex_leaf leaf_;

@@ -45,14 +45,19 @@ void semaphore::grant(detail::wake_list& wakes) noexcept {
         l->unlink();
         const detail::claim_result how = detail::claim(*l);
         if (how == detail::claim_result::lost) continue;
-        taken_ += l->count();
+        l->grant();
         if (how == detail::claim_result::parked) wakes.add(*l);
     }
 }
 
+void semaphore_leaf::grant() noexcept {
+    semaphore_.taken_ += count_;
+    granted_ = permit(&semaphore_, count_);
+}
+
 bool semaphore_leaf::commit(detail::wake_list&) noexcept {
     if (!semaphore_.fits(count_)) return false;
-    semaphore_.taken_ += count_;
+    grant();
     return true;
 }
 

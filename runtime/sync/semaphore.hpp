@@ -30,7 +30,7 @@ public:
 
 private:
     friend class semaphore;
-    friend class acquire_operation;
+    friend class semaphore_leaf;
     permit(semaphore* from, std::int64_t count) noexcept : from_(from), count_(count) {}
     semaphore* from_;
     std::int64_t count_;
@@ -82,12 +82,15 @@ public:
     detail::wait_site site() const noexcept override {
         return {"acquire of a semaphore", &semaphore_};
     }
-    semaphore& of() const noexcept { return semaphore_; }
     std::int64_t count() const noexcept { return count_; }
+    /// Gate held.
+    void grant() noexcept;
+    permit take() noexcept { return std::move(granted_); }
 
 private:
     semaphore& semaphore_;
     std::int64_t count_;
+    permit granted_{nullptr, 0};  // given back if the task is cut before it runs again
 };
 
 class [[nodiscard]] acquire_operation : public detail::sole_operation<acquire_operation> {
@@ -97,7 +100,7 @@ public:
     acquire_operation(acquire_operation&&) noexcept = default;
 
     semaphore_leaf& the_leaf() noexcept { return leaf_; }
-    permit take(std::size_t) noexcept { return permit(&leaf_.of(), leaf_.count()); }
+    permit take(std::size_t) noexcept { return leaf_.take(); }
 
 private:
     semaphore_leaf leaf_;

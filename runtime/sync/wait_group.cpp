@@ -1,10 +1,9 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 
-#include <cstdio>
-#include <cstdlib>
 #include <mutex>
 
 #include <sluice/runtime/detail/completer.hpp>
+#include <sluice/runtime/detail/misuse.hpp>
 
 namespace sluice {
 
@@ -18,8 +17,7 @@ void wait_group::finish(std::int64_t n) noexcept {
         case detail::group_count::outcome::negative:
             break;
     }
-    std::fputs("sluice: the counter of a wait_group became negative\n", stderr);
-    std::abort();
+    detail::die_of_misuse("the counter of a wait_group became negative");
 }
 
 void wait_group::wake_waiters() noexcept {

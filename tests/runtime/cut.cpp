@@ -12,7 +12,10 @@
 #include <sluice/channels/chan.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/rw_mutex.hpp>
+#include <sluice/runtime/sync/semaphore.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
+#include <sluice/runtime/within.hpp>
 
 #include "support.hpp"
 
@@ -214,6 +217,48 @@ TEST_CASE("cut: a mutex held by a task that is cut is free afterwards, and its w
         CHECK(rt.shutdown(0s).cut.size() == 3);
     }
     CHECK(mu.try_lock().owns_lock());
+}
+
+TEST_CASE("cut: a lock or permit granted to a task that never ran again is given back") {
+    sluice::mutex mu;
+    sluice::rw_mutex rw;
+    sluice::semaphore permits(3);
+    for (const bool bounded : {false, true}) {
+        std::atomic<int> stage{0};
+        sluice::runtime rt(with_workers(1));
+        const auto wait = [bounded, &stage](auto op) -> task<> {
+            ++stage;
+            if (bounded) {
+                static_cast<void>(co_await sluice::within(1h, std::move(op)));
+            } else {
+                static_cast<void>(co_await std::move(op));
+            }
+            EXPECT(false);
+        };
+        rt.go([&]() -> task<> {
+            auto lock = co_await mu.lock();
+            auto writing = co_await rw.lock();
+            auto permit = co_await permits.acquire(3);
+            sluice::go(wait, mu.lock());
+            sluice::go(wait, rw.lock_shared());
+            sluice::go(wait, rw.lock());
+            sluice::go(wait, permits.acquire(2));
+            while (stage != 4) co_await sluice::yield();
+            co_await sluice::yield();
+            while (!rt.stopping().err()) std::this_thread::yield();
+            for (int i = 0; i != 1000; ++i) std::this_thread::yield();  // until it is told to stop
+            lock.unlock();
+            writing.unlock();
+            permit.release();
+            static_cast<void>(co_await sluice::chan<>().recv());
+        });
+        wait_until(stage, 4);
+        CHECK(rt.shutdown(0s).cut.size() == 5);
+        CHECK(mu.try_lock().owns_lock());
+        CHECK(rw.try_lock().owns_lock());
+        CHECK(permits.try_acquire(3).held());
+    }
+    report_expectations();
 }
 
 TEST_CASE("cut: a wait_group outside counts out the tasks that are cut, started or not") {

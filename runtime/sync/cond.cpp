@@ -1,0 +1,85 @@
+#include <sluice/runtime/sync/cond.hpp>
+
+#include <mutex>
+#include <stdexcept>
+
+#include <sluice/runtime/detail/completer.hpp>
+
+namespace sluice {
+
+void cond::check(const mutex_guard& guard) const {
+    if (guard.mutex() != &mutex_) {
+        throw std::logic_error("sluice: a cond waits with a guard that does not hold its mutex");
+    }
+}
+
+void cond::signal() noexcept {
+    detail::wake_list wakes;
+    {
+        const std::lock_guard guard(mutex_.gate_);
+        while (auto* const l = static_cast<cond_leaf*>(waiters_.pop_front())) {
+            if (l->signalled(wakes)) break;
+        }
+    }
+    wakes.wake_all();
+}
+
+void cond::broadcast() noexcept {
+    detail::wake_list wakes;
+    {
+        const std::lock_guard guard(mutex_.gate_);
+        while (auto* const l = static_cast<cond_leaf*>(waiters_.pop_front())) l->signalled(wakes);
+    }
+    wakes.wake_all();
+}
+
+bool cond_leaf::signalled(detail::wake_list& wakes) noexcept {
+    if (!sole) {
+        switch (static_cast<detail::multi_wait*>(owner)->try_win(index)) {
+            case detail::claim_result::lost:
+                return false;
+            case detail::claim_result::early:
+                return true;  // its task still enlists, and will find it in conclude()
+            case detail::claim_result::parked:
+                break;
+        }
+        sole = true;
+    }
+    waiting_ = false;
+    if (lock_if_free()) {
+        detail::keep_home(*this, detail::this_threads_worker);
+        wakes.add(*this);
+    } else {
+        stand_in_line();
+    }
+    return true;
+}
+
+// In line before the mutex is given up: whoever locks it next can signal this wait. The next owner
+// is readied under the gate, which it may have to wait for.
+void cond_leaf::enlist() noexcept {
+    waiting_ = true;
+    cond_.waiters_.push_back(*this);
+    granted_to_->release();
+    detail::wake_list wakes;
+    mutex_.pass_on(wakes);
+    wakes.wake_all();
+}
+
+void cond_leaf::retract() noexcept {
+    const std::lock_guard guard(mutex_.gate_);
+    waiting_ = false;
+    if (linked()) unlink();
+}
+
+bool cond_leaf::conclude() noexcept {
+    const std::lock_guard guard(mutex_.gate_);
+    if (!std::exchange(waiting_, false)) return true;
+    if (linked()) unlink();
+    if (lock_if_free()) return true;
+    sole = true;
+    stand_in_line();
+    return false;
+}
+
+}  // namespace sluice
