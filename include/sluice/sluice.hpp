@@ -26,6 +26,8 @@
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/cond.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/once.hpp>
+#include <sluice/runtime/sync/pool.hpp>
 #include <sluice/runtime/sync/rw_mutex.hpp>
 #include <sluice/runtime/sync/semaphore.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>

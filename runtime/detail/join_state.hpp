@@ -49,20 +49,26 @@ template <class T>
 class join_state : public join_core {
 public:
     ~join_state() {
-        if (result.has_error() && !received_) die_of_unjoined_exception(result.error(), origin);
+        if (result.has_error() && !received_.load(relaxed))
+            die_of_unjoined_exception(result.error(), origin);
     }
 
     T take() {
-        received_ = true;
+        disregard();
         return result.take();
     }
-    void disregard() noexcept { received_ = true; }
+    /// Leaves the result in place, for others.
+    decltype(auto) share() {
+        disregard();
+        return result.share();
+    }
+    void disregard() noexcept { received_.store(true, relaxed); }
 
     result_slot<T> result;
     std::source_location origin;
 
 private:
-    bool received_ = false;
+    atomic<bool> received_{false};
 };
 
 template <class T>

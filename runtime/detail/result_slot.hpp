@@ -44,6 +44,17 @@ public:
     bool has_error() const noexcept { return state_ == state::error; }
     const std::exception_ptr& error() const noexcept { return error_; }
 
+    /// The value in place, or throws the exception, which stays too.
+    auto share() const
+        -> std::conditional_t<std::is_void_v<T>, void, std::add_lvalue_reference_t<const T>> {
+        if (state_ == state::error) std::rethrow_exception(error_);
+        if constexpr (std::is_reference_v<T>) {
+            return *value_;
+        } else if constexpr (!std::is_void_v<T>) {
+            return value_;
+        }
+    }
+
     /// The value, moved out; or throws the exception, which then belongs to the calling thread:
     /// what is left in the slot may end on another one. Once.
     T take() {
