@@ -62,6 +62,23 @@ task<> run_main(main_outcome<T>* outcome, F fn, Args... args) {
     end_of_main(failed);
 }
 
+/// Has `run` run the main task made of fn(args...), and gives its result.
+template <class Run, class F, class... Args>
+run_result<F, Args...> run_by(Run run, F&& fn, Args&&... args) {
+    using task_type = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+    static_assert(is_task<task_type>, "the main task is a coroutine that returns sluice::task");
+    using result_type = typename awaited<task_type>::type;
+    main_outcome<result_type> outcome;
+    run(run_main<result_type, std::decay_t<F>, std::decay_t<Args>...>(&outcome, std::forward<F>(fn),
+                                                                      std::forward<Args>(args)...));
+    if constexpr (std::is_void_v<result_type>) {
+        outcome.result.take();
+        return 0;
+    } else {
+        return outcome.result.take();
+    }
+}
+
 }  // namespace detail
 
 /// Starts a runtime of which the calling thread is a worker, runs the coroutine fn(args...) as its
@@ -72,20 +89,8 @@ task<> run_main(main_outcome<T>* outcome, F fn, Args... args) {
 /// runtime.
 template <class F, class... Args>
 detail::run_result<F, Args...> run(options o, F&& fn, Args&&... args) {
-    using task_type = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
-    static_assert(detail::is_task<task_type>,
-                  "run() takes a coroutine function that returns sluice::task");
-    using result_type = typename detail::awaited<task_type>::type;
-    detail::main_outcome<result_type> outcome;
-    detail::run_until_quiescent(
-        o, detail::run_main<result_type, std::decay_t<F>, std::decay_t<Args>...>(
-               &outcome, std::forward<F>(fn), std::forward<Args>(args)...));
-    if constexpr (std::is_void_v<result_type>) {
-        outcome.result.take();
-        return 0;
-    } else {
-        return outcome.result.take();
-    }
+    return detail::run_by([&o](task<> main) { detail::run_until_quiescent(o, std::move(main)); },
+                          std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
 template <class F, class... Args>

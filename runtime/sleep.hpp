@@ -69,6 +69,11 @@ struct [[nodiscard]] yield_awaiter {
 
 }  // namespace detail
 
+/// The time by which timers go: of the steady clock, or virtual in a simulation. Any thread.
+inline std::chrono::steady_clock::time_point now() noexcept {
+    return detail::to_time_point(detail::now());
+}
+
 /// Operation: waits for that long, counted from this call; not at all for zero or less. Timers are
 /// precise to some tens of microseconds on an idle worker. A sleep that loses a race or is cut has
 /// no effect.

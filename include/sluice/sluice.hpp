@@ -22,6 +22,7 @@
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/select_case.hpp>
 #include <sluice/runtime/signals.hpp>
+#include <sluice/runtime/simulate.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/cond.hpp>

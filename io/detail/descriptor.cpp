@@ -63,7 +63,9 @@ void descriptor::stepped_out(leaf& l) noexcept {
 }
 
 int descriptor::start(registration& r) noexcept {
-    auto& here = static_cast<reactor&>(sluice::detail::current_worker()->io());
+    sluice::detail::worker& worker = *sluice::detail::current_worker();
+    if (worker.owner().simulated()) return ENOTSUP;  // the kernel's time is not the simulation's
+    auto& here = static_cast<reactor&>(worker.io());
     const int error = here.start(r);
     if (error != 0) return error;
     ref();

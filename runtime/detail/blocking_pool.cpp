@@ -102,7 +102,12 @@ blocking_job::~blocking_job() {
 }
 
 void submit_blocking(std::unique_ptr<blocking_job> job) {
-    pool().submit(std::move(job));
+    worker* const here = current_worker();
+    if (here != nullptr && here->owner().simulated()) {
+        job->run();
+    } else {
+        pool().submit(std::move(job));
+    }
 }
 
 }  // namespace sluice::detail

@@ -23,7 +23,7 @@ private:
 };
 
 /// Hands the job to an idle thread, or to a new one; throws std::system_error when there is
-/// neither.
+/// neither. In a simulation it runs at once.
 void submit_blocking(std::unique_ptr<blocking_job> job);
 
 }  // namespace sluice::detail

@@ -57,6 +57,22 @@ scheduler::scheduler(options o, ending e)
     registry().push_back(this);
 }
 
+scheduler::scheduler(std::unique_ptr<driver> simulated)
+    : id_(last_id.fetch_add(1, relaxed) + 1),
+      ending_(ending::simulated),
+      driver_{driver_kind::automatic, "simulated"},
+      sleepers_(1),
+      stalled_(std::make_unique<atomic<bool>[]>(1)) {
+    workers_.push_back(std::make_unique<worker>(*this, 0, std::move(simulated)));
+    const std::lock_guard guard(registry_lock);
+    registry().push_back(this);
+}
+
+void scheduler::begin_again() noexcept {
+    stopping_.store(false, relaxed);
+    main_ended_.store(false, relaxed);
+}
+
 scheduler::~scheduler() {
     {
         const std::lock_guard guard(registry_lock);
@@ -176,9 +192,9 @@ void scheduler::all_idle() noexcept {
     if (ending_ != ending::when_quiescent || stopping()) return;
     const std::uint32_t awakenings = sleepers_.awakenings();
     if (sleepers_.idle_count() != size()) return;
-    const bool finished = num_tasks() == 0 && main_ended_.load(acquire);
-    const bool stuck = !finished && nothing_pending();
-    if ((!finished && !stuck) || sleepers_.awakenings() != awakenings) return;
+    const bool over = finished();
+    const bool stuck = !over && nothing_pending();
+    if ((!over && !stuck) || sleepers_.awakenings() != awakenings) return;
     if (stuck) deadlocked_.store(true, release);
     stop();
 }
@@ -188,7 +204,7 @@ void scheduler::drop_queued() {
     const auto drop = [](runnable* r) {
         if (r->destroy == &action_mark) r->run();
     };
-    for (const auto& w : workers_) w->drop_queued(drop);
+    for (const auto& w : workers_) w->take_all(drop);
     while (runnable* const r = global_.pop(1, 1, [](runnable*) {})) drop(r);
 }
 
@@ -220,7 +236,7 @@ std::vector<task_info> scheduler::cut() {
 runtime_stats scheduler::stats() const {
     runtime_stats s;
     s.workers = static_cast<unsigned>(workers_.size());
-    s.driver = driver_.kind == driver_kind::uring ? "io_uring" : "epoll";
+    s.driver = simulated() ? "none" : driver_.kind == driver_kind::uring ? "io_uring" : "epoll";
     s.driver_reason = driver_.reason;
     s.tasks = num_tasks();
     s.started = outside_started_.load(relaxed);

@@ -37,9 +37,12 @@ public:
     enum class ending : std::uint8_t {
         on_request,      // class runtime: runs until it is told to stop
         when_quiescent,  // run(): ends by itself, and reports deadlocks
+        simulated,       // class simulator decides, on the calling thread
     };
 
     scheduler(options o, ending e);
+    /// For a simulator: one worker, which no thread runs.
+    explicit scheduler(std::unique_ptr<driver> simulated);
     scheduler(const scheduler&) = delete;
     scheduler& operator=(const scheduler&) = delete;
     ~scheduler();
@@ -94,9 +97,15 @@ public:
     /// The main task of a when_quiescent scheduler has ended.
     void main_ended(bool failed) noexcept;
 
+    /// For the next simulation: as before the first task.
+    void begin_again() noexcept;
+
     std::uint32_t id() const noexcept { return id_; }
+    bool simulated() const noexcept { return ending_ == ending::simulated; }
     bool stopping() const noexcept { return stopping_.load(acquire); }
     bool deadlocked() const noexcept { return deadlocked_.load(acquire); }
+    /// The main task has ended, and all others too.
+    bool finished() const noexcept { return num_tasks() == 0 && main_ended_.load(acquire); }
     std::int64_t num_tasks() const noexcept;
     runtime_stats stats() const;
 

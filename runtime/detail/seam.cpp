@@ -40,6 +40,24 @@ long membarrier(int command) noexcept {
 
 }  // namespace
 
+namespace {
+[[gnu::tls_model("initial-exec")]] constinit thread_local const std::int64_t* simulated_clock =
+    nullptr;
+}  // namespace
+
+clock_scope::clock_scope(const std::int64_t& clock) noexcept {
+    simulated_clock = &clock;
+}
+
+clock_scope::~clock_scope() {
+    simulated_clock = nullptr;
+}
+
+std::int64_t now_of_this_thread() noexcept {
+    if (simulated_clock != nullptr) return *simulated_clock;
+    return to_nanoseconds(std::chrono::steady_clock::now());
+}
+
 // ThreadSanitizer does not model fences, and g++ warns of each one; here only the processor's fence
 // is wanted: no data is published through it.
 #if defined(SLUICE_THREAD_SANITIZER) && !defined(__clang__)

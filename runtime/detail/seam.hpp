@@ -136,8 +136,23 @@ inline void fetch_block(const void* memory) noexcept {
     __builtin_prefetch(reinterpret_cast<const void*>(block + 64), 1);
 }
 
-/// Nanoseconds of CLOCK_MONOTONIC.
+/// How many simulators there are; what now() says then depends on the thread.
+inline std::atomic<int> simulators{0};
+std::int64_t now_of_this_thread() noexcept;
+
+/// While it lives, the calling thread's now() reads `clock`.
+class clock_scope {
+public:
+    explicit clock_scope(const std::int64_t& clock) noexcept;
+    clock_scope(const clock_scope&) = delete;
+    clock_scope& operator=(const clock_scope&) = delete;
+    ~clock_scope();
+};
+
+/// Nanoseconds of CLOCK_MONOTONIC, or of the simulation that the thread runs.
 inline std::int64_t now() noexcept {
+    if (simulators.load(relaxed) != 0) [[unlikely]]
+        return now_of_this_thread();
     const auto since_boot = std::chrono::steady_clock::now().time_since_epoch();
     return std::chrono::duration_cast<std::chrono::nanoseconds>(since_boot).count();
 }

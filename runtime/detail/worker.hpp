@@ -101,16 +101,17 @@ public:
     /// In park(), or a search before it; a hint.
     bool asleep() const noexcept { return sleep_.load(relaxed) == sleep_state::parked; }
 
-    /// After the worker has ended: takes out what its queues hold.
-    template <class Drop>
-    void drop_queued(Drop drop) {
-        while (runnable* const r = next_.take()) drop(r);
-        while (runnable* const r = queue_.pop()) drop(r);
+    /// On the worker's thread, or after it has ended: takes out what the worker's queues hold.
+    template <class Take>
+    void take_all(Take take) {
+        while (runnable* const r = next_.take()) take(r);
+        while (runnable* const r = queue_.pop()) take(r);
     }
 
     counter started, finished, io_waits, switches, steals, parks;
 
 private:
+    friend class simulation_loop;
     enum class sleep_state : std::uint8_t { awake, parked, notified };
     static constexpr std::uint32_t clock_checks = 8;
     static constexpr std::uint32_t fairness = 61;

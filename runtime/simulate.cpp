@@ -1,0 +1,158 @@
+// How a simulation runs
+//   The loop takes all that is ready out of the queues of its one worker into a list, draws one,
+//   and runs it with a short slice, drawn too, so that a task may have to let others go first at
+//   any step. When nothing is ready the clock moves to the earliest timer. The workers of real
+//   runtimes pay nothing for this: the loop uses their queues, timers and slices as they are.
+#include <sluice/runtime/simulate.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include <sluice/runtime/detail/scheduler.hpp>
+#include <sluice/runtime/sleep.hpp>
+#include <sluice/runtime/spawn.hpp>
+
+namespace sluice {
+
+namespace detail {
+
+namespace {
+
+// Nothing to wait in: the simulation's worker never parks.
+class no_driver final : public driver {
+public:
+    void begin() noexcept override {}
+    void nudge() noexcept override {}
+    bool poll(unsigned) noexcept override { return false; }
+    void submit() noexcept override {}
+    void park(std::int64_t) noexcept override {}
+    void wake() noexcept override {}
+};
+
+}  // namespace
+
+class simulation_loop {
+public:
+    simulation_loop() : scheduler_(std::make_unique<no_driver>()) {
+        simulators.fetch_add(1, relaxed);
+    }
+    simulation_loop(const simulation_loop&) = delete;
+    simulation_loop& operator=(const simulation_loop&) = delete;
+    ~simulation_loop() { simulators.fetch_sub(1, relaxed); }
+
+    void run(std::uint64_t seed, task<> main);
+
+    std::uint64_t trace = 0;
+    std::uint64_t steps = 0;
+    std::int64_t clock = 0;
+
+private:
+    static constexpr std::uint32_t longest_slice = 8;
+
+    void loop(random_source& choices);
+    void collect();
+    void note(std::uint64_t what) noexcept { trace = (trace ^ what) * 0x9e3779b97f4a7c15u + 1; }
+
+    scheduler scheduler_;
+    worker& worker_ = scheduler_.at(0);
+    std::vector<runnable*> ready_;
+};
+
+void simulation_loop::run(std::uint64_t seed, task<> main) {
+    if (current_worker() != nullptr)
+        throw std::logic_error("sluice: a simulation must not be started from a task");
+    const worker_scope scope(worker_);
+    const clock_scope time(clock);
+    trace = steps = 0;
+    clock = 0;
+    worker_.random_ = random_source(seed);
+    random_source choices(~seed);
+    scheduler_.begin_again();
+    start_detached(scheduler_, std::move(main));
+    loop(choices);
+    const bool stuck = !scheduler_.finished() && !scheduler_.stopping();
+    for (runnable* const r : ready_) worker_.make_last(r);
+    ready_.clear();
+    std::vector<task_info> left = scheduler_.cut();
+    if (stuck) throw deadlock(std::move(left));
+}
+
+// Ends when the program has, when its main task has failed, and when nothing can run any more.
+void simulation_loop::loop(random_source& choices) {
+    while (!scheduler_.stopping()) {
+        collect();
+        if (!ready_.empty()) {
+            const std::uint32_t i = choices.below(static_cast<std::uint32_t>(ready_.size()));
+            note(ready_.size() << 32 | i);
+            ++steps;
+            runnable* const r = std::exchange(ready_[i], ready_.back());
+            ready_.pop_back();
+            worker_.budget_ = 1 + static_cast<int>(choices.below(longest_slice));
+            r->run();
+            while (worker_.transfer != nullptr) std::exchange(worker_.transfer, nullptr)->run();
+            continue;
+        }
+        const std::int64_t earliest = worker_.timers().earliest();
+        if (scheduler_.finished() || earliest == timer_queue::never) return;
+        clock = std::max(clock, earliest);
+        note(static_cast<std::uint64_t>(clock));
+        worker_.run_timers();
+    }
+}
+
+void simulation_loop::collect() {
+    worker_.take_all([this](runnable* r) { ready_.push_back(r); });
+    while (!scheduler_.shared().empty()) {
+        runnable* const r = scheduler_.shared().pop(1, 1, [](runnable*) {});
+        if (r != nullptr) ready_.push_back(r);
+    }
+}
+
+void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* context) {
+    const char* const given = std::getenv("SLUICE_SEED");
+    const std::uint64_t first = given != nullptr ? std::strtoull(given, nullptr, 0) : s.seed;
+    const std::uint64_t count = given != nullptr ? 1 : s.seeds;
+    for (std::uint64_t i = 0; i != count; ++i) {
+        try {
+            once(context, first + i);
+        } catch (const std::exception& e) {
+            std::throw_with_nested(simulation_failure(first + i, e.what()));
+        } catch (...) {
+            std::throw_with_nested(simulation_failure(first + i, "an exception of unknown type"));
+        }
+    }
+}
+
+}  // namespace detail
+
+struct simulator::state {
+    detail::simulation_loop loop;
+};
+
+simulator::simulator() : state_(std::make_unique<state>()) {}
+simulator::~simulator() = default;
+
+void simulator::run_main(std::uint64_t seed, task<> main) {
+    state_->loop.run(seed, std::move(main));
+}
+
+std::uint64_t simulator::trace() const noexcept {
+    return state_->loop.trace;
+}
+
+std::uint64_t simulator::steps() const noexcept {
+    return state_->loop.steps;
+}
+
+std::chrono::nanoseconds simulator::elapsed() const noexcept {
+    return std::chrono::nanoseconds(state_->loop.clock);
+}
+
+simulation_failure::simulation_failure(std::uint64_t seed, const std::string& why)
+    : std::runtime_error("simulation with SLUICE_SEED=" + std::to_string(seed) + " failed: " + why),
+      seed_(seed) {}
+
+}  // namespace sluice

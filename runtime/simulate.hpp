@@ -1,0 +1,105 @@
+// simulate: a program on one thread, in virtual time, in an order that a seed decides.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <sluice/runtime/run.hpp>
+
+namespace sluice {
+
+/// What decides a simulation.
+struct simulation {
+    std::uint64_t seed = 1;
+    /// For explore(): so many seeds, from `seed` on.
+    std::uint64_t seeds = 1'000;
+};
+
+/// Runs programs as run() does, but on the calling thread alone: which ready task runs next, where
+/// a task that need not wait lets others go first, and which ready case a select takes are drawn
+/// from a seed. Time stands still while a task is ready; then it jumps to the next timer, so that
+/// sleeping costs nothing. The same program with the same seed does the same, as long as it takes
+/// nothing from outside: other threads, real clocks (use sluice::now()), addresses, random devices.
+/// blocking() calls its function at once; I/O that would wait for the kernel fails with ENOTSUP.
+/// A simulator is for one thread at a time, which must not be a worker; it may run any number of
+/// simulations, one after the other, and is cheaper than a new one for each.
+class simulator {
+public:
+    /// Throws std::bad_alloc.
+    simulator();
+    simulator(const simulator&) = delete;
+    simulator& operator=(const simulator&) = delete;
+    ~simulator();
+
+    /// Runs the coroutine fn(args...) and all that it starts to their end; gives its result (0 for
+    /// task<>). Throws its exception, and sluice::deadlock when tasks are left that nothing can
+    /// ready any more; tasks that are left are destroyed. Throws std::logic_error on a worker.
+    template <class F, class... Args>
+    detail::run_result<F, Args...> run(std::uint64_t seed, F&& fn, Args&&... args) {
+        return detail::run_by([this, seed](task<> main) { run_main(seed, std::move(main)); },
+                              std::forward<F>(fn), std::forward<Args>(args)...);
+    }
+
+    // Of the latest run.
+
+    /// A hash of every choice made and every move of the clock: equal for equal runs.
+    std::uint64_t trace() const noexcept;
+    /// How often a task was resumed.
+    std::uint64_t steps() const noexcept;
+    /// Virtual time from start to end.
+    std::chrono::nanoseconds elapsed() const noexcept;
+
+private:
+    void run_main(std::uint64_t seed, task<> main);
+
+    struct state;
+    const std::unique_ptr<state> state_;
+};
+
+/// Thrown by explore(), with the exception of the simulation nested in it.
+class simulation_failure : public std::runtime_error {
+public:
+    simulation_failure(std::uint64_t seed, const std::string& why);
+    std::uint64_t seed() const noexcept { return seed_; }
+
+private:
+    std::uint64_t seed_;
+};
+
+namespace detail {
+
+/// Runs once(seed) for each seed, or for that of SLUICE_SEED alone.
+void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* context);
+
+}  // namespace detail
+
+/// One simulation of fn(args...): see simulator::run.
+template <class F, class... Args>
+detail::run_result<F, Args...> simulate(simulation s, F&& fn, Args&&... args) {
+    return simulator().run(s.seed, std::forward<F>(fn), std::forward<Args>(args)...);
+}
+
+/// Simulates fn() with one seed after the other. The first that fails ends it with
+/// simulation_failure, whose message names the seed; the environment variable SLUICE_SEED repeats
+/// that one alone. fn must leave nothing behind that the next run would see.
+template <class F>
+void explore(simulation s, F fn) {
+    struct all {
+        simulator world;
+        F& fn;
+    } a{{}, fn};
+    detail::explore_seeds(
+        s,
+        [](void* context, std::uint64_t seed) {
+            auto& [world, f] = *static_cast<all*>(context);
+            static_cast<void>(world.run(seed, f));
+        },
+        &a);
+}
+
+}  // namespace sluice

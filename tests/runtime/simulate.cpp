@@ -1,0 +1,302 @@
+#include <sluice/runtime/simulate.hpp>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <sluice/channels/chan.hpp>
+#include <sluice/channels/ticker.hpp>
+#include <sluice/runtime/blocking.hpp>
+#include <sluice/runtime/context.hpp>
+#include <sluice/runtime/select.hpp>
+#include <sluice/runtime/sleep.hpp>
+#include <sluice/runtime/spawn.hpp>
+#include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/wait_group.hpp>
+#include <sluice/runtime/within.hpp>
+
+#include "support.hpp"
+
+using namespace std::chrono_literals;
+using sluice::task;
+
+namespace {
+
+/// The order in which ten tasks come to their second step.
+task<std::string> shuffle() {
+    std::string order;
+    sluice::wait_group group;
+    for (char c = 'a'; c != 'k'; ++c) {
+        group.go([&order, c]() -> task<> {
+            co_await sluice::yield();
+            order += c;
+        });
+    }
+    co_await group.wait();
+    co_return order;
+}
+
+/// A small program of selects, timers and a context.
+task<int> mixed() {
+    const auto ch = sluice::make_chan<int>(1);
+    auto [ctx, cancel] = sluice::with_timeout(sluice::background(), 5ms);
+    sluice::wait_group group;
+    int got = 0;
+    group.go([ch, &got, c = ctx]() -> task<> {
+        for (;;) {
+            const auto r = co_await select(c.done(), ch.recv(), sluice::sleep_for(1ms));
+            if (r.index() == 0) co_return;
+            ++got;
+        }
+    });
+    for (int sender = 0; sender != 3; ++sender) {
+        group.go([ch]() -> task<> {
+            for (int i = 0; i != 3; ++i) co_await ch.send(i);
+        });
+    }
+    co_await group.wait();
+    co_return got;
+}
+
+/// Reads, waits, writes back: an update is lost if another comes between.
+task<> lossy(int* counter) {
+    const int before = *counter;
+    co_await sluice::yield();
+    *counter = before + 1;
+}
+
+}  // namespace
+
+TEST_CASE("simulate: the same seed gives the same order, others give others") {
+    std::set<std::string> orders;
+    sluice::simulator world;
+    for (std::uint64_t seed = 0; seed != 200; ++seed) {
+        const std::string order = world.run(seed, shuffle);
+        const std::uint64_t trace = world.trace();
+        CHECK(world.run(seed, shuffle) == order);
+        CHECK(world.trace() == trace);
+        CHECK(sluice::simulate({.seed = seed}, shuffle) == order);
+        orders.insert(order);
+    }
+    CHECK(orders.size() > 190);
+}
+
+TEST_CASE("simulate: equal seeds have equal traces, over 100,000 seeds") {
+    sluice::simulator world;
+    std::set<std::uint64_t> traces;
+    for (std::uint64_t seed = 0; seed != 100'000; ++seed) {
+        const int got = world.run(seed, mixed);
+        const std::uint64_t trace = world.trace();
+        const auto elapsed = world.elapsed();
+        REQUIRE(world.run(seed, mixed) == got);
+        REQUIRE(world.trace() == trace);
+        REQUIRE(world.elapsed() == elapsed);
+        traces.insert(trace);
+    }
+    CHECK(traces.size() > 1'000);
+}
+
+TEST_CASE("runtime 11.5: in virtual time the clock moves only when every task waits") {
+    sluice::simulator world;
+    const auto start = std::chrono::steady_clock::now();
+    world.run(1, []() -> task<> {
+        const auto begin = sluice::now();
+        for (int i = 0; i != 1'000; ++i) co_await sluice::yield();
+        EXPECT(sluice::now() == begin);
+        co_await sluice::sleep_for(1h);
+        EXPECT(sluice::now() == begin + 1h);
+        sluice::wait_group group;
+        for (int i = 0; i != 10; ++i) {
+            group.go([begin, i]() -> task<> {
+                co_await sluice::sleep_for(std::chrono::hours(i));
+                EXPECT(sluice::now() == begin + 1h + std::chrono::hours(i));
+            });
+        }
+        co_await group.wait();
+        const auto late = co_await sluice::within(24h, sluice::chan<>().recv());
+        EXPECT(late.error() == sluice::errc::deadline_exceeded);
+        co_await sluice::sleep_until(begin + 100h);
+        EXPECT(sluice::now() == begin + 100h);
+    });
+    report_expectations();
+    CHECK(world.elapsed() == 100h);
+    CHECK(std::chrono::steady_clock::now() - start < 1h);
+}
+
+TEST_CASE("simulate: tickers and contexts keep virtual time") {
+    sluice::simulate({}, []() -> task<> {
+        const auto begin = sluice::now();
+        sluice::ticker every(10min);
+        for (int i = 1; i != 7; ++i) {
+            const auto tick = co_await every.recv();
+            EXPECT(tick == begin + 10min * i);
+        }
+        auto [ctx, cancel] = sluice::with_timeout(sluice::background(), 1h);
+        EXPECT(*ctx.deadline() == begin + 2h);
+        co_await ctx.done();
+        EXPECT(sluice::now() == begin + 2h);
+        EXPECT(ctx.err() == sluice::errc::deadline_exceeded);
+    });
+    report_expectations();
+}
+
+TEST_CASE("runtime 11.5: a deadlock in a simulation fails it, with who waits where on what") {
+    std::string report;
+    sluice::simulator world;
+    for (int i = 0; i != 3; ++i) {
+        try {
+            world.run(7, []() -> task<> {
+                sluice::mutex mu;
+                const auto held = co_await mu.lock();
+                const auto ch = sluice::make_chan<int>();
+                sluice::go([](sluice::chan<int> to) -> task<> { co_await to.send(1); }, ch);
+                co_await sluice::sleep_for(1s);
+                static_cast<void>(co_await mu.lock());
+            });
+        } catch (const sluice::deadlock& stuck) {
+            report = stuck.what();
+        }
+        CHECK(report.find("lock of a mutex") != std::string::npos);
+        CHECK(report.find("send on a channel") != std::string::npos);
+        CHECK(report.find("simulate.cpp") != std::string::npos);
+        CHECK(world.run(7, shuffle).size() == 10);  // the simulator is fit for the next run
+    }
+}
+
+TEST_CASE("simulate: a task that is left behind is a deadlock too, and is destroyed") {
+    const auto token = std::make_shared<int>(0);
+    sluice::simulator world;
+    CHECK_THROWS_AS(world.run(1,
+                              [token]() -> task<> {
+                                  sluice::go([token]() -> task<> {
+                                      static_cast<void>(co_await sluice::chan<>().recv());
+                                  });
+                                  co_return;
+                              }),
+                    sluice::deadlock);
+    CHECK(token.use_count() == 1);
+}
+
+TEST_CASE("simulate: the main task's exception ends it; what is left is destroyed") {
+    const auto token = std::make_shared<int>(0);
+    sluice::simulator world;
+    for (std::uint64_t seed = 0; seed != 100; ++seed) {
+        CHECK_THROWS_AS(world.run(seed,
+                                  [token]() -> task<> {
+                                      for (int i = 0; i != 10; ++i) {
+                                          sluice::go([token]() -> task<> {
+                                              for (;;) co_await sluice::sleep_for(1ms);
+                                          });
+                                      }
+                                      co_await sluice::sleep_for(10ms);
+                                      throw std::runtime_error("over");
+                                  }),
+                        std::runtime_error);
+        CHECK(token.use_count() == 1);
+    }
+}
+
+TEST_CASE("explore: finds an order that loses an update, and names the seed that repeats it") {
+    std::uint64_t seed = 0;
+    const auto racy = []() -> task<> {
+        int counter = 0;
+        sluice::wait_group group;
+        group.go(lossy, &counter);
+        group.go(lossy, &counter);
+        co_await group.wait();
+        if (counter != 2) throw std::runtime_error("lost an update");
+    };
+    try {
+        sluice::explore({.seeds = 1'000}, racy);
+    } catch (const sluice::simulation_failure& failure) {
+        seed = failure.seed();
+        const std::string text = failure.what();
+        CHECK(text.find("SLUICE_SEED=" + std::to_string(seed)) != std::string::npos);
+        CHECK(text.find("lost an update") != std::string::npos);
+    }
+    REQUIRE(seed != 0);
+    CHECK_THROWS_AS(sluice::simulate({.seed = seed}, racy), std::runtime_error);
+}
+
+TEST_CASE("explore: a step that need not wait may still let others go first") {
+    int split = 0;
+    sluice::simulator world;
+    for (std::uint64_t seed = 0; seed != 200; ++seed) {
+        world.run(seed, [&split]() -> task<> {
+            const auto ch = sluice::make_chan<int>(8);
+            int sent = 0;
+            sluice::wait_group group;
+            group.go([ch, &sent]() -> task<> {
+                for (; sent != 8; ++sent) co_await ch.send(sent);
+            });
+            group.go([&sent, &split]() -> task<> {
+                if (sent != 0 && sent != 8) ++split;
+                co_return;
+            });
+            co_await group.wait();
+        });
+    }
+    CHECK(split > 20);
+}
+
+TEST_CASE("simulate: each ready case of a select is taken under some seed") {
+    int taken[3] = {};
+    sluice::simulator world;
+    for (std::uint64_t seed = 0; seed != 300; ++seed) {
+        ++taken[world.run(seed, []() -> task<std::size_t> {
+            const auto a = sluice::make_chan<int>(1);
+            const auto b = sluice::make_chan<int>(1);
+            co_await a.send(1);
+            co_await b.send(1);
+            const auto r = co_await select(a.recv(), b.recv(), sluice::sleep_for(0s));
+            co_return r.index();
+        })];
+    }
+    for (const int n : taken) CHECK(n > 50);
+}
+
+TEST_CASE("simulate: blocking() runs its function at once") {
+    const auto here = std::this_thread::get_id();
+    sluice::simulate({}, [here]() -> task<> {
+        const auto there = co_await sluice::blocking([] { return std::this_thread::get_id(); });
+        EXPECT(there == here);
+    });
+    report_expectations();
+}
+
+TEST_CASE("simulate: simulations and real runtimes go side by side, each in its own time") {
+    std::thread other([] {
+        sluice::simulator world;
+        for (std::uint64_t seed = 0; seed != 100; ++seed) {
+            world.run(seed, []() -> task<> {
+                const auto begin = sluice::now();
+                co_await sluice::sleep_for(1h);
+                EXPECT(sluice::now() - begin == 1h);
+            });
+        }
+    });
+    run_on(2, []() -> task<> {
+        for (int i = 0; i != 20; ++i) {
+            const auto begin = std::chrono::steady_clock::now();
+            co_await sluice::sleep_for(1ms);
+            const auto took = std::chrono::steady_clock::now() - begin;
+            EXPECT(took >= 1ms);
+        }
+    });
+    other.join();
+    report_expectations();
+}
+
+TEST_CASE("simulate: from within a task it is an error") {
+    CHECK_THROWS_AS(sluice::run([]() -> task<> {
+                        sluice::simulate({}, shuffle);
+                        co_return;
+                    }),
+                    std::logic_error);
+}
