@@ -1,6 +1,7 @@
 // result<T> and the errors of bounded operations.
 #pragma once
 
+#include <functional>
 #include <system_error>
 #include <type_traits>
 
@@ -78,9 +79,14 @@ inline constexpr bool is_result = false;
 template <class T>
 inline constexpr bool is_result<result<T>> = true;
 
+/// T, but for references, which containers cannot hold.
+template <class T>
+using storable = std::conditional_t<std::is_reference_v<T>,
+                                    std::reference_wrapper<std::remove_reference_t<T>>, T>;
+
 /// result<T>, or T itself where it is a result already.
 template <class T>
-using flattened = std::conditional_t<is_result<T>, T, result<T>>;
+using flattened = std::conditional_t<is_result<T>, T, result<storable<T>>>;
 
 }  // namespace detail
 }  // namespace sluice

@@ -17,6 +17,7 @@
 #include <variant>
 
 #include <sluice/runtime/operation.hpp>
+#include <sluice/runtime/result.hpp>
 
 namespace sluice {
 
@@ -29,7 +30,7 @@ inline constexpr otherwise_t otherwise{};
 namespace detail {
 
 template <class T>
-using regular = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+using regular = std::conditional_t<std::is_void_v<T>, std::monostate, storable<T>>;
 
 template <bool Default, class... Ops>
 struct select_result {

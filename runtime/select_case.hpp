@@ -25,7 +25,7 @@ public:
     /// case wins.
     template <operation Op>
         requires(!std::is_lvalue_reference_v<Op> && !std::is_void_v<typename Op::result_type>)
-    select_case(Op&& op, typename Op::result_type& into)
+    select_case(Op&& op, detail::regular<typename Op::result_type>& into)
         : body_(std::make_unique<model<Op>>(std::move(op), &into)) {}
 
     /// For operations without a result, or one that is of no interest.

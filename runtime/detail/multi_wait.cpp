@@ -85,8 +85,7 @@ bool multi_wait::wait_once() noexcept {
             state_.store(nothing, relaxed);
             return false;
         }
-        retiring_ = 0;
-        won_early_ = false;
+        regained_ = 0;
         own_leaves();
         state_.store(enlisting, relaxed);  // published by the gates' release
         for (std::uint32_t i = 0; i != count_; ++i) {
@@ -101,9 +100,9 @@ bool multi_wait::wait_once() noexcept {
         const std::lock_guard settle(
             *leaves_[expected]->gate());  // the winner's completer has delivered
     }
+    retire();
     wakes.wake_all();
-    won_early_ = true;
-    return !retire();
+    return !regain();
 }
 
 bool multi_wait::poll(wake_list& wakes) noexcept {
@@ -145,22 +144,35 @@ void multi_wait::enlist_one_sided(wake_list& wakes) noexcept {
     }
 }
 
-// False: a leaf readies this object later, perhaps already; goes on there when it is called again.
-bool multi_wait::retire() noexcept {
+void multi_wait::retire() noexcept {
     const std::uint32_t won = winner();
-    while (retiring_ != count_) {
-        const std::uint32_t i = retiring_++;
-        if ((i != won || won_early_) && !leaves_[i]->conclude()) return false;
+    for (std::uint32_t i = 0; i != count_; ++i) {
+        if (i != won) leaves_[i]->retract();
     }
-    retiring_ = 0;
+}
+
+// False: a leaf readies this object later, perhaps already; then it goes on from there.
+bool multi_wait::regain() noexcept {
+    const std::uint32_t won = winner();
+    while (regained_ != count_) {
+        const std::uint32_t i = regained_++;
+        if (leaves_[i]->regains && !leaves_[i]->regain(i != won)) return false;
+    }
     return true;
+}
+
+const leaf* multi_wait::regaining() const noexcept {
+    if (regained_ != 0) return leaves_[regained_ - 1];
+    const std::uint32_t won = winner();
+    return won < count_ && leaves_[won]->linked() ? leaves_[won] : nullptr;
 }
 
 // Runs on a worker, which has taken this object from its queue: a leaf has won, or got back what it
 // gave up.
 void multi_wait::resumed(void* self) {
     auto& wait = *static_cast<multi_wait*>(static_cast<runnable*>(self));
-    if (!wait.retire()) return;
+    if (wait.regained_ == 0) wait.retire();
+    if (!wait.regain()) return;
     while (wait.winner() != nothing && !wait.behaviour_->finish(wait)) {
         if (wait.wait_once()) return;
     }

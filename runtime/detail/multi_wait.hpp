@@ -23,8 +23,8 @@
 //      the winner's gate is passed through once (its completer delivers under it), and the task
 //      goes on inline.
 //   4. Retire, on the worker that resumes the task and before user code: the losers step out of
-//   their queues, one after the other. One that must first get something back (leaf::conclude())
-//   suspends the task once more.
+//   their queues. Then leaves that gave something up take it back (leaf::regain()), one after the
+//   other, for which the task may be suspended once more.
 // Then finish() completes what was only promised (the call that a socket was ready for). It may
 // find that somebody was faster; then everything starts over, without resuming the coroutine.
 //
@@ -108,10 +108,8 @@ public:
 
     /// For reports on a suspended task.
     bool is_parked() const noexcept { return state_.load(acquire) == parked; }
-    /// The leaf that has yet to get back what it gave up, or null.
-    const leaf* concluding() const noexcept {
-        return retiring_ == 0 || retiring_ > count_ ? nullptr : leaves_[retiring_ - 1];
-    }
+    /// Of a wait that is decided: the leaf that has yet to take back what it gave up, or null.
+    const leaf* regaining() const noexcept;
     std::uint32_t count() const noexcept { return count_; }
     const leaf& at(std::uint32_t i) const noexcept { return *leaves_[i]; }
 
@@ -126,15 +124,15 @@ private:
     bool poll(wake_list& wakes) noexcept;
     bool poll_leaf(leaf& l, wake_list& wakes) noexcept;
     void enlist_one_sided(wake_list& wakes) noexcept;
-    bool retire() noexcept;
+    void retire() noexcept;
+    bool regain() noexcept;
 
     // The task's worker only, and constant while parked.
     leaf** leaves_ = nullptr;
     std::uint32_t count_ = 0;
     bool has_default_ = false;
     bool active_ = false;         // between start() and the task's resumption
-    bool won_early_ = false;      // the winner's task was still enlisting
-    std::uint32_t retiring_ = 0;  // how many leaves the retirement has come to
+    std::uint32_t regained_ = 0;  // how many leaves regain() has come to; 0: not retired yet
     runnable* frame_ = nullptr;
     const behaviour* behaviour_ = nullptr;
     // Anyone, by compare-and-swap.

@@ -24,7 +24,7 @@ std::string describe_wait(std::uintptr_t link) {
         return describe_site(reinterpret_cast<const detail::leaf*>(pointer)->site());
     if ((link & 3) != 3) return "ready to run";
     const auto& wait = *reinterpret_cast<const detail::multi_wait*>(pointer);
-    if (const detail::leaf* const l = wait.concluding()) return describe_site(l->site());
+    if (const detail::leaf* const l = wait.regaining()) return describe_site(l->site());
     if (!wait.is_parked()) return "ready to run";
     constexpr std::uint32_t most = 8;
     std::string text = "one of:";

@@ -95,12 +95,9 @@ public:
     /// Takes the gate. Steps out of line, if still there.
     virtual void retract() noexcept;
 
-    /// The wait goes on without this leaf: it steps out of line. False: first it must be given back
-    /// what it gave up to wait (a cond its mutex); then the owner is readied, and may be already.
-    virtual bool conclude() noexcept {
-        retract();
-        return true;
-    }
+    /// Of a leaf with `regains`, when its race is decided and the losers have stepped out: takes
+    /// back what it gave up to wait. False: not yet; the owner is readied then, perhaps already.
+    virtual bool regain([[maybe_unused]] bool lost) noexcept { return true; }
 
     virtual wait_site site() const noexcept = 0;
 
@@ -108,11 +105,12 @@ public:
     /// more. Idempotent.
     void abandon() noexcept;
 
-    // Set before the leaf is enlisted; constant while it is, but for start_over() and conclude().
+    // Set before the leaf is enlisted; constant while it is, but for start_over() and regain().
     runnable* owner = nullptr;  // the frame of a sole wait, else the multi_wait
     scheduler* home = nullptr;  // where the owner is readied
     std::uint32_t index = 0;    // among the leaves of the multi_wait
     bool sole = true;           // unlinking claims it
+    bool regains = false;       // gives something up to wait (a cond its mutex); constant
     // Under the gate.
     bool pinned = false;  // the claimer has pinned `home`
 

@@ -39,7 +39,7 @@ bool cond_leaf::signalled(detail::wake_list& wakes) noexcept {
             case detail::claim_result::lost:
                 return false;
             case detail::claim_result::early:
-                return true;  // its task still enlists, and will find it in conclude()
+                return true;  // its task still enlists, and locks again in regain()
             case detail::claim_result::parked:
                 break;
         }
@@ -60,7 +60,7 @@ bool cond_leaf::signalled(detail::wake_list& wakes) noexcept {
 void cond_leaf::enlist() noexcept {
     waiting_ = true;
     cond_.waiters_.push_back(*this);
-    granted_to_->release();
+    if (granted_to_->disown() == nullptr) return;  // another wait of this select gave it up
     detail::wake_list wakes;
     mutex_.pass_on(wakes);
     wakes.wake_all();
@@ -68,15 +68,15 @@ void cond_leaf::enlist() noexcept {
 
 void cond_leaf::retract() noexcept {
     const std::lock_guard guard(mutex_.gate_);
-    waiting_ = false;
     if (linked()) unlink();
 }
 
-bool cond_leaf::conclude() noexcept {
+// A wait that has lost may have to start over, and missed signals meanwhile: it looks first then.
+bool cond_leaf::regain(bool lost) noexcept {
     const std::lock_guard guard(mutex_.gate_);
     if (!std::exchange(waiting_, false)) return true;
-    if (linked()) unlink();
-    if (lock_if_free()) return true;
+    looks_first_ = lost;
+    if (granted_to_->owns_lock() || lock_if_free()) return true;
     sole = true;
     stand_in_line();
     return false;

@@ -3,7 +3,7 @@
 // A wait stands in two lines, one after the other, both under the gate of the mutex: first the
 // cond's, then, once it is signalled, the mutex's. So a signal under the lock wakes nobody only to
 // find the mutex taken; the task is readied when it holds the mutex again. A wait that loses a race
-// goes to the second line likewise (cond_leaf::conclude).
+// goes to the second line likewise (cond_leaf::regain).
 #pragma once
 
 #include <concepts>
@@ -30,8 +30,11 @@ public:
 
     /// Operation: gives the mutex up, waits for a signal that comes later, and locks again. The
     /// guard holds the mutex when the await ends, also when the wait was bounded or raced and has
-    /// lost, and is not to be touched before. Throws std::logic_error if the guard does not hold
-    /// this cond's mutex.
+    /// lost, for which it may have to wait beyond its bound; it is not to be touched before. Waits
+    /// of one select may share a guard; two guards are locked again one after the other, which can
+    /// deadlock with who locks them in another order. A select whose winner has to try again (an
+    /// accept that another was faster at) may end by this case without a signal. Throws
+    /// std::logic_error if the guard does not hold this cond's mutex.
     cond_operation wait(mutex_guard& guard);
 
     /// Operation: waits like that until predicate() is true, which it may be from the start. The
@@ -55,16 +58,18 @@ private:
 
 class cond_leaf final : public mutex_waiter {
 public:
-    /// `looks_first`: a race may pick it before it has waited; its predicate is asked then.
+    /// `looks_first`: it wins at once when it is polled, to have its predicate asked.
     cond_leaf(cond& c, mutex_guard& guard, bool looks_first) noexcept
         : mutex_waiter(c.mutex_), cond_(c), looks_first_(looks_first) {
         granted_to_ = &guard;
+        regains = true;
     }
-    cond_leaf(cond_leaf&&) noexcept = default;
+    cond_leaf(cond_leaf&& other) noexcept
+        : cond_leaf(other.cond_, *other.granted_to_, other.looks_first_) {}
     bool commit(detail::wake_list&) noexcept override { return std::exchange(looks_first_, false); }
     void enlist() noexcept override;
     void retract() noexcept override;
-    bool conclude() noexcept override;
+    bool regain(bool lost) noexcept override;
     detail::wait_site site() const noexcept override {
         return waiting_ ? detail::wait_site{"wait of a cond", &cond_}
                         : detail::wait_site{"lock of a mutex", &mutex_};
@@ -76,7 +81,7 @@ public:
 private:
     cond& cond_;
     bool looks_first_;
-    bool waiting_ = false;  // under the gate: has given the mutex up, and nobody saw to its return
+    bool waiting_ = false;  // under the gate: nobody has seen to the return of the mutex yet
 };
 
 class [[nodiscard]] cond_operation : public detail::sole_operation<cond_operation> {

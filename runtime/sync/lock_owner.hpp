@@ -32,8 +32,8 @@ public:
     }
     bool owns_lock() const noexcept { return mutex_ != nullptr; }
     Mutex* mutex() const noexcept { return mutex_; }
-    /// Lets go of the mutex without unlocking it.
-    Mutex* release() noexcept { return std::exchange(mutex_, nullptr); }
+    /// Leaves the mutex locked, and owns it no more. Gives the mutex, or null.
+    Mutex* disown() noexcept { return std::exchange(mutex_, nullptr); }
 
 private:
     Mutex* mutex_;

@@ -42,10 +42,11 @@ public:
     }
     template <class F, class... Args>
     void start(F&& fn, Args&&... args) {
+        join_completion<T> completion(state_);  // also if no frame can be made
         start_detached(
             scheduler_here("once"),
             run_joined<T, std::decay_t<F>, std::decay_t<Args>...>(
-                join_completion<T>(state_), std::forward<F>(fn), std::forward<Args>(args)...));
+                std::move(completion), std::forward<F>(fn), std::forward<Args>(args)...));
     }
     shared_join_operation<T> join() noexcept { return shared_join_operation<T>(*state_); }
     bool done() const noexcept { return state_->done(); }
@@ -66,13 +67,15 @@ public:
     once& operator=(const once&) = delete;
 
     /// Operation: waits until the function of the first call has ended. The first call starts
-    /// fn(args...), plain or a coroutine, as a task of its own, as go() does, awaited or not; other
-    /// calls drop theirs. Losing a race leaves it running. Its exception is thrown to every caller,
-    /// then and later; it is not run again. A call from within fn waits for ever. Throws
-    /// std::logic_error on a thread that runs no tasks.
+    /// fn(args...), plain or a coroutine, as a task of its own in the caller's runtime, awaited or
+    /// not; other calls drop theirs. Losing a race leaves it running. Its exception is thrown to
+    /// every caller, then and later; if there is none, it ends the process when this object goes,
+    /// as that of a spawned task does. It is not run again, not even if its runtime was shut down
+    /// before its end, which callers see as errc::canceled. A call from within fn waits for ever.
+    /// Throws std::logic_error on a thread that runs no tasks.
     template <class F, class... Args>
-    auto call(F&& fn, Args&&... args) {
-        if (task_.first()) task_.start(std::forward<F>(fn), std::forward<Args>(args)...);
+    auto call(F fn, Args... args) {
+        if (task_.first()) task_.start(std::move(fn), std::move(args)...);
         return task_.join();
     }
 
@@ -98,9 +101,8 @@ public:
     once_value(const once_value&) = delete;
     once_value& operator=(const once_value&) = delete;
 
-    /// Operation: the value, as const value_type&; the first call starts fn as a task of its own.
-    /// Losing a race leaves it running. Its exception is thrown to every caller, then and later; it
-    /// is not run again. Throws std::logic_error on a thread that runs no tasks.
+    /// Operation: the value, as const value_type& (a std::reference_wrapper where it is raced or
+    /// bounded). The first call starts fn; all else is as with once::call.
     auto operator()() {
         if (task_.first()) {
             task_.start(std::move(*fn_));

@@ -15,16 +15,19 @@ namespace sluice {
 
 /// Keeps objects that are costly to make (buffers with their capacity, parsers) between two uses.
 /// An item is one task's alone between get() and put(); which one get() gives is not said, nor that
-/// an item that was put comes back: at most max_idle are kept. Nothing waits. Any thread.
+/// an item that was put comes back: at most max_idle are kept. Nothing waits. Any thread;
+/// several may call make() at once.
 template <class T, class Make = T (*)()>
 class pool {
     static_assert(std::is_nothrow_move_constructible_v<T>);
 
 public:
     /// make() gives a new item when none is idle.
-    explicit pool(Make make, std::size_t max_idle = 1024)
-        : make_(std::move(make)), most_((max_idle + shards - 1) / shards) {
-        for (shard& s : shards_) s.idle.reserve(most_);
+    explicit pool(Make make, std::size_t max_idle = 1024) : make_(std::move(make)) {
+        for (std::size_t i = 0; i != shards; ++i) {
+            shards_[i].most = (max_idle + i) / shards;
+            shards_[i].idle.reserve(shards_[i].most);
+        }
     }
     pool(const pool&) = delete;
     pool& operator=(const pool&) = delete;
@@ -46,15 +49,21 @@ public:
 
     /// Keeps the item for another get(), or destroys it if enough are idle.
     void put(T item) noexcept {
-        shard& s = shards_[own_shard()];
-        const std::lock_guard guard(s.lock);
-        if (s.idle.size() < most_) s.idle.push_back(std::move(item));
+        const std::size_t own = own_shard();
+        for (std::size_t i = 0; i != shards; ++i) {
+            shard& s = shards_[(own + i) % shards];
+            const std::lock_guard guard(s.lock);
+            if (s.idle.size() == s.most) continue;
+            s.idle.push_back(std::move(item));
+            return;
+        }
     }
 
 private:
     static constexpr std::size_t shards = 8;
     struct alignas(64) shard {
         detail::spin_lock lock;
+        std::size_t most = 0;
         std::vector<T> idle;  // under lock
     };
 
@@ -64,7 +73,6 @@ private:
     }
 
     Make make_;
-    const std::size_t most_;  // idle ones in a shard
     std::array<shard, shards> shards_;
 };
 

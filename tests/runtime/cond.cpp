@@ -14,6 +14,7 @@
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
+#include <sluice/runtime/sync/semaphore.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
@@ -263,6 +264,78 @@ TEST_CASE("cond: in a select it wins with the mutex held, or gives way to what i
     });
 }
 
+TEST_CASE("cond: waits of one select may share a guard") {
+    on_workers([]() -> task<> {
+        place p;
+        cond other(p.mu);
+        sluice::wait_group group;
+        for (int i = 0; i != 200; ++i) {
+            auto guard = co_await p.mu.lock();
+            for (int k = 0; k != 2; ++k) {
+                group.go([&p, &other, k]() -> task<> {
+                    const auto held = co_await p.mu.lock();
+                    ++p.waiting;
+                    (k == 0 ? p.changed : other).signal();
+                    co_await sluice::yield();
+                    --p.waiting;
+                });
+            }
+            static_cast<void>(co_await select(p.changed.wait(guard), other.wait(guard)));
+            EXPECT(guard.owns_lock());
+            EXPECT(p.waiting == 0);
+            guard.unlock();
+            co_await group.wait();
+        }
+        EXPECT(p.mu.try_lock().owns_lock());
+    });
+}
+
+TEST_CASE("cond: a predicate whose signal was lost to another case is asked again") {
+    run_on(1, []() -> task<> {
+        place first;
+        place second;
+        bool a = false;
+        bool b = false;
+        sluice::wait_group group;
+        group.go([&]() -> task<> {
+            auto guard_a = co_await first.mu.lock();
+            auto guard_b = co_await second.mu.lock();
+            const auto got = co_await select(first.changed.wait(guard_a, [&a] { return a; }),
+                                             second.changed.wait(guard_b, [&b] { return b; }));
+            EXPECT(got.index() == 1);
+            EXPECT(guard_a.owns_lock());
+            EXPECT(guard_b.owns_lock());
+        });
+        co_await sluice::yield();
+        first.changed.signal();  // it wins, in vain
+        b = true;
+        second.changed.signal();
+        co_await group.wait();
+    });
+}
+
+TEST_CASE("cond: while a race takes the mutex back, its other cases hold up nobody") {
+    on_workers([]() -> task<> {
+        place p;
+        sluice::semaphore permits(5);
+        auto one = co_await permits.acquire(1);
+        sluice::wait_group group;
+        group.go([&p, &permits]() -> task<> {
+            auto guard = co_await p.mu.lock();
+            ++p.waiting;
+            const auto got =
+                co_await select(p.changed.wait(guard), permits.acquire(5), sluice::sleep_for(1ms));
+            EXPECT(got.index() == 2);
+        });
+        co_await until_waiting(&p, 1);
+        auto guard = co_await p.mu.lock();
+        const auto another = co_await permits.acquire(1);
+        EXPECT(another.held());
+        guard.unlock();
+        co_await group.wait();
+    });
+}
+
 TEST_CASE("cond: signals, timeouts and races at once lose nothing, under stress") {
     on_workers([]() -> task<> {
         place p;
@@ -352,7 +425,7 @@ TEST_CASE("cond: reports say whether a wait lacks the signal or the mutex; a cut
                 if (i == 0) {
                     co_await p.changed.wait(guard);
                 } else {
-                    static_cast<void>(co_await sluice::within(1h, p.changed.wait(guard)));
+                    co_await p.changed.wait(guard, [] { return false; });
                 }
             });
         }

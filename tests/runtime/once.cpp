@@ -108,6 +108,25 @@ TEST_CASE("once_value: computed at the first call, the same object for all") {
     });
 }
 
+TEST_CASE("once_value: its value can be raced and bounded") {
+    on_workers([]() -> task<> {
+        const auto gate = sluice::make_chan<int>();
+        sluice::once_value number([gate]() -> task<int> {
+            const auto got = co_await gate.recv();
+            co_return *got;
+        });
+        const auto late = co_await sluice::within(1ms, number());
+        EXPECT(late.error() == sluice::errc::deadline_exceeded);
+        co_await gate.send(5);
+        const auto in_time = co_await sluice::within(1h, number());
+        EXPECT(in_time->get() == 5);
+        const auto raced = co_await select(number(), sluice::sleep_for(1h));
+        EXPECT(std::get<0>(raced).get() == 5);
+        const int& same = co_await number();
+        EXPECT(&same == &std::get<0>(raced).get());
+    });
+}
+
 TEST_CASE("once_value: the same failure for every caller, then and later") {
     on_workers([]() -> task<> {
         int ran = 0;
