@@ -36,7 +36,8 @@ public:
 
 class simulation_loop {
 public:
-    simulation_loop() : scheduler_(std::make_unique<no_driver>()) {
+    explicit simulation_loop(std::uint64_t max_steps)
+        : max_steps_(max_steps), scheduler_(std::make_unique<no_driver>()) {
         simulators.fetch_add(1, relaxed);
     }
     simulation_loop(const simulation_loop&) = delete;
@@ -56,6 +57,7 @@ private:
     void collect();
     void note(std::uint64_t what) noexcept { trace = (trace ^ what) * 0x9e3779b97f4a7c15u + 1; }
 
+    const std::uint64_t max_steps_;
     scheduler scheduler_;
     worker& worker_ = scheduler_.at(0);
     std::vector<runnable*> ready_;
@@ -73,10 +75,15 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
     scheduler_.begin_again();
     start_detached(scheduler_, std::move(main));
     loop(choices);
+    const bool endless = steps > max_steps_;
     const bool stuck = !scheduler_.finished() && !scheduler_.stopping();
     for (runnable* const r : ready_) worker_.make_last(r);
     ready_.clear();
     std::vector<task_info> left = scheduler_.cut();
+    if (endless) {
+        throw std::runtime_error("sluice: a simulation was given up after " +
+                                 std::to_string(max_steps_) + " steps");
+    }
     if (stuck) throw deadlock(std::move(left));
 }
 
@@ -87,7 +94,7 @@ void simulation_loop::loop(random_source& choices) {
         if (!ready_.empty()) {
             const std::uint32_t i = choices.below(static_cast<std::uint32_t>(ready_.size()));
             note(ready_.size() << 32 | i);
-            ++steps;
+            if (++steps > max_steps_) return;
             runnable* const r = std::exchange(ready_[i], ready_.back());
             ready_.pop_back();
             worker_.budget_ = 1 + static_cast<int>(choices.below(longest_slice));
@@ -129,10 +136,11 @@ void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void
 }  // namespace detail
 
 struct simulator::state {
+    explicit state(std::uint64_t max_steps) : loop(max_steps) {}
     detail::simulation_loop loop;
 };
 
-simulator::simulator() : state_(std::make_unique<state>()) {}
+simulator::simulator(std::uint64_t max_steps) : state_(std::make_unique<state>(max_steps)) {}
 simulator::~simulator() = default;
 
 void simulator::run_main(std::uint64_t seed, task<> main) {

@@ -18,6 +18,9 @@ struct simulation {
     std::uint64_t seed = 1;
     /// For explore(): so many seeds, from `seed` on.
     std::uint64_t seeds = 1'000;
+    /// A simulation that resumes tasks more often than this has failed: most likely a task spins
+    /// until time has passed, which it does not while a task is ready.
+    std::uint64_t max_steps = 10'000'000;
 };
 
 /// Runs programs as run() does, but on the calling thread alone: which ready task runs next, where
@@ -30,15 +33,16 @@ struct simulation {
 /// simulations, one after the other, and is cheaper than a new one for each.
 class simulator {
 public:
-    /// Throws std::bad_alloc.
-    simulator();
+    /// max_steps: see simulation. Throws std::bad_alloc.
+    explicit simulator(std::uint64_t max_steps = simulation().max_steps);
     simulator(const simulator&) = delete;
     simulator& operator=(const simulator&) = delete;
     ~simulator();
 
     /// Runs the coroutine fn(args...) and all that it starts to their end; gives its result (0 for
     /// task<>). Throws its exception, and sluice::deadlock when tasks are left that nothing can
-    /// ready any more; tasks that are left are destroyed. Throws std::logic_error on a worker.
+    /// ready any more; tasks that are left are destroyed. Throws std::runtime_error after
+    /// max_steps, and std::logic_error on a worker.
     template <class F, class... Args>
     detail::run_result<F, Args...> run(std::uint64_t seed, F&& fn, Args&&... args) {
         return detail::run_by([this, seed](task<> main) { run_main(seed, std::move(main)); },
@@ -81,7 +85,7 @@ void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void
 /// One simulation of fn(args...): see simulator::run.
 template <class F, class... Args>
 detail::run_result<F, Args...> simulate(simulation s, F&& fn, Args&&... args) {
-    return simulator().run(s.seed, std::forward<F>(fn), std::forward<Args>(args)...);
+    return simulator(s.max_steps).run(s.seed, std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
 /// Simulates fn() with one seed after the other. The first that fails ends it with
@@ -92,7 +96,7 @@ void explore(simulation s, F fn) {
     struct all {
         simulator world;
         F& fn;
-    } a{{}, fn};
+    } a{simulator(s.max_steps), fn};
     detail::explore_seeds(
         s,
         [](void* context, std::uint64_t seed) {

@@ -20,6 +20,7 @@
 
 #include <sluice/runtime/options.hpp>
 #include <sluice/runtime/run.hpp>
+#include <sluice/runtime/simulate.hpp>
 #include <sluice/runtime/task.hpp>
 
 #include "catch.hpp"
@@ -87,12 +88,31 @@ void run_on(unsigned workers, F fn) {
     report_expectations();
 }
 
-/// Runs the coroutine function on one worker, where the order is fixed, and on two, where it is
-/// not.
+/// Simulates the coroutine function with a number of seeds and reports.
 template <class F>
-void on_workers(F fn) {
+void simulated(F fn) {
+    try {
+        sluice::explore({.seeds = 20, .max_steps = 2'000'000}, std::move(fn));
+    } catch (...) {
+        report_expectations();
+        throw;
+    }
+    report_expectations();
+}
+
+/// Runs the coroutine function on one worker, where the order is fixed, and on two, where it is
+/// not. For what needs real time, threads or I/O, or takes long.
+template <class F>
+void on_real_workers(F fn) {
     run_on(1, fn);
     run_on(2, std::move(fn));
+}
+
+/// The same, and simulates it.
+template <class F>
+void on_workers(F fn) {
+    on_real_workers(fn);
+    simulated(std::move(fn));
 }
 
 /// The seed of a random test, printed; SLUICE_SEED repeats it.

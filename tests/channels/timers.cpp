@@ -34,7 +34,7 @@ task<bool> nothing_to_receive(const timer& t) {
 }  // namespace
 
 TEST_CASE("timer 9.1: after stop no stale firing can be received") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const timer fired(1us);
         co_await sleep_for(2ms);
         EXPECT(fired.stop());  // it had fired, and had not been received
@@ -58,7 +58,7 @@ TEST_CASE("timer 9.1: after stop no stale firing can be received") {
 }
 
 TEST_CASE("timer 9.1: after reset only the new firing can be received") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const timer t(1us);
         co_await sleep_for(2ms);
         EXPECT(t.reset(1h));
@@ -76,7 +76,7 @@ TEST_CASE("timer 9.1: after reset only the new firing can be received") {
 }
 
 TEST_CASE("timer 9.1: a firing is received once") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const timer t(0s);
         co_await t.recv();
         const bool none = co_await nothing_to_receive(t);
@@ -85,7 +85,7 @@ TEST_CASE("timer 9.1: a firing is received once") {
 }
 
 TEST_CASE("timer 9.1: no stale firing with another task that receives while one resets") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const timer t(1h);
         const auto dues = make_chan<clock_type::time_point>(1);
         const auto done = make_chan<>();
@@ -127,7 +127,7 @@ TEST_CASE("timer 9.1: no stale firing with another task that receives while one 
 
 TEST_CASE(
     "ticker 9.2: at most one tick is pending, a slow receiver drops ticks and the rhythm stays") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const auto before = clock_type::now();
         const ticker t(1ms);
         const auto after_start = clock_type::now();
@@ -146,7 +146,7 @@ TEST_CASE(
 }
 
 TEST_CASE("ticker 9.2: a period of zero or less is an error") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const auto refuses = [](std::chrono::nanoseconds period) {
             bool made = true;
             try {
@@ -172,7 +172,7 @@ TEST_CASE("ticker 9.2: a period of zero or less is an error") {
 }
 
 TEST_CASE("ticker 9.1: after stop or reset no stale tick can be received") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const ticker t(1ms);
         for (int i = 0; i < 3; ++i) {
             co_await sleep_for(3ms);
@@ -246,7 +246,7 @@ TEST_CASE("timer 9.4: a sleep of zero or less returns at once") {
 }
 
 TEST_CASE("timer 9.4: overflow saturates") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         using namespace std::chrono;
         const auto lost =
             co_await select(sleep_for(hours::max()), sleep_for(nanoseconds::max()),
@@ -269,7 +269,7 @@ TEST_CASE("timer 9.4: overflow saturates") {
 }
 
 TEST_CASE("timer 9.5: a tick carries the time it was due") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         for (int i = 0; i < 20; ++i) {
             const auto before = clock_type::now();
             const timer t(100us);
@@ -284,7 +284,7 @@ TEST_CASE("timer 9.5: a tick carries the time it was due") {
 }
 
 TEST_CASE("timer: raced and bounded, a loser leaves the firing to others") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const timer t(1us);
         const auto ch = make_chan<int>(1);
         co_await sleep_for(1ms);
@@ -301,7 +301,7 @@ TEST_CASE("timer: raced and bounded, a loser leaves the firing to others") {
 }
 
 TEST_CASE("timer: no sleep ends before its time, in whatever order the times were set") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const auto start = clock_type::now() + 1ms;
         wait_group all;
         for (const int i : {3, 1, 4, 0, 2}) {
@@ -318,7 +318,7 @@ TEST_CASE("timer: no sleep ends before its time, in whatever order the times wer
 }
 
 TEST_CASE("ticker: stop and reset while others are busy and ticks come in") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const auto stop = make_chan<>();
         wait_group all;
         for (int i = 0; i < 2; ++i) {

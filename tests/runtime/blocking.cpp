@@ -21,7 +21,7 @@ using sluice::blocking;
 using sluice::task;
 
 TEST_CASE("blocking: gives the result of the call, made with arguments that it owns") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const int sum = co_await blocking([](int a, int b) { return a + b; }, 1, 2);
         EXPECT(sum == 3);
         auto owned = std::make_unique<int>(4);
@@ -35,7 +35,7 @@ TEST_CASE("blocking: gives the result of the call, made with arguments that it o
 }
 
 TEST_CASE("blocking: the call's exception is thrown at the await") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         std::string text;
         try {
             co_await blocking([] { throw std::runtime_error("no such luck"); });
@@ -62,7 +62,7 @@ TEST_CASE("blocking: the call runs on no worker, and the worker runs other tasks
 }
 
 TEST_CASE("blocking: 100 calls run at the same time") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         std::latch all(100);
         sluice::wait_group group;
         for (int i = 0; i != 100; ++i) {
@@ -74,7 +74,7 @@ TEST_CASE("blocking: 100 calls run at the same time") {
 }
 
 TEST_CASE("blocking: it starts at once, before it is awaited") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         std::atomic<bool> started{false};
         auto call = blocking([&started] { started = true; });
         while (!started) co_await sluice::yield();
@@ -83,7 +83,7 @@ TEST_CASE("blocking: it starts at once, before it is awaited") {
 }
 
 TEST_CASE("blocking: losing a race abandons the result, not the call") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         struct shared {
             std::atomic<bool> go_on{false};
             std::atomic<bool> ended{false};
@@ -103,7 +103,7 @@ TEST_CASE("blocking: losing a race abandons the result, not the call") {
 }
 
 TEST_CASE("blocking: a call that was abandoned may fail unseen") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const auto state = std::make_shared<std::atomic<int>>(0);
         const auto call = [state] {
             while (*state == 0) std::this_thread::yield();

@@ -38,7 +38,7 @@ std::size_t blocks_carved() {
 }  // namespace
 
 TEST_CASE("context: a deadline ends it, and is told to those below") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const auto before = context::clock::now();
         auto [ctx, cancel] = sluice::with_timeout(background(), 2ms);
         auto [child, cancel_child] = sluice::with_cancel(ctx);
@@ -57,7 +57,7 @@ TEST_CASE("context: a deadline ends it, and is told to those below") {
 TEST_CASE(
     "context 3.9: a deadline under a strictly earlier one is a plain cancel, and its cause is "
     "dropped") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         auto [parent, cancel_parent] = sluice::with_timeout_cause(background(), 2ms, why);
         const auto later = *parent.deadline() + 1ns;
         auto [child, cancel] = sluice::with_deadline_cause(parent, later, other);
@@ -69,7 +69,7 @@ TEST_CASE(
 }
 
 TEST_CASE("context 3.9: an earlier deadline under a later one holds") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         auto [parent, cancel_parent] = sluice::with_timeout_cause(background(), 1h, why);
         auto [child, cancel] = sluice::with_timeout_cause(parent, 1ms, other);
         EXPECT(*child.deadline() < *parent.deadline());
@@ -80,7 +80,7 @@ TEST_CASE("context 3.9: an earlier deadline under a later one holds") {
 }
 
 TEST_CASE("context 3.10: a deadline in the past gives an expired context with its cause") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         std::vector<std::pair<context, sluice::cancel_function>> all;
         all.push_back(sluice::with_timeout_cause(background(), 0s, why));
         all.push_back(sluice::with_timeout_cause(background(), -1h, why));
@@ -102,7 +102,7 @@ TEST_CASE("context 3.10: a deadline in the past gives an expired context with it
 }
 
 TEST_CASE("context: a timeout without end does not overflow") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         auto [ctx, cancel] = sluice::with_timeout(background(), std::chrono::nanoseconds::max());
         co_await sluice::yield();
         EXPECT(!ctx.err());
@@ -112,7 +112,7 @@ TEST_CASE("context: a timeout without end does not overflow") {
 }
 
 TEST_CASE("context 3.11: cancelling a context with a deadline does not set its cause") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         auto [ctx, cancel] = sluice::with_timeout_cause(background(), 1h, why);
         cancel();
         EXPECT(ctx.err() == errc::canceled);
@@ -131,7 +131,7 @@ TEST_CASE("context 3.11: cancelling a context with a deadline does not set its c
 }
 
 TEST_CASE("context 3.16: cancelled children leave a parent that lives long, which does not grow") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         auto [parent, cancel_parent] = sluice::with_cancel(background());
         const auto visit = [&parent] {
             auto [child, cancel] = sluice::with_cancel(parent);
@@ -150,7 +150,7 @@ TEST_CASE("context 3.16: cancelled children leave a parent that lives long, whic
 }
 
 TEST_CASE("context 3.16: children that expired leave a parent that lives long") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         auto [parent, cancel_parent] = sluice::with_cancel(background());
         std::size_t before = 0;
         for (int i = 0; i != 2'000; ++i) {

@@ -293,6 +293,16 @@ TEST_CASE("simulate: simulations and real runtimes go side by side, each in its 
     report_expectations();
 }
 
+TEST_CASE("simulate: a task that spins until time passes is given up, after max_steps") {
+    sluice::simulator world(1'000);
+    const auto spins = []() -> task<> {
+        const auto begin = sluice::now();
+        while (sluice::now() == begin) co_await sluice::yield();
+    };
+    CHECK_THROWS_AS(world.run(1, spins), std::runtime_error);
+    CHECK(world.run(1, shuffle).size() == 10);
+}
+
 TEST_CASE("simulate: from within a task it is an error") {
     CHECK_THROWS_AS(sluice::run([]() -> task<> {
                         sluice::simulate({}, shuffle);

@@ -35,7 +35,7 @@ TEST_CASE("yield: every task that is ready on this worker runs first") {
 }
 
 TEST_CASE("yield: tasks that only yield let each other, timers and new tasks run") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         std::atomic<bool> stop{false};
         sluice::wait_group group;
         for (int i = 0; i != 4; ++i) {
@@ -50,13 +50,13 @@ TEST_CASE("yield: tasks that only yield let each other, timers and new tasks run
 }
 
 TEST_CASE("yield: a million times does not grow anything") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         for (int i = 0; i != 1'000'000; ++i) co_await sluice::yield();
     });
 }
 
 TEST_CASE("sleep_for: is never early") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         for (const auto d : std::vector<std::chrono::nanoseconds>(20, 200us)) {
             const auto before = steady::now();
             co_await sluice::sleep_for(d);
@@ -66,7 +66,7 @@ TEST_CASE("sleep_for: is never early") {
 }
 
 TEST_CASE("sleep_for: counts from the call, not from the await") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const auto before = steady::now();
         auto pause = sluice::sleep_for(5ms);
         co_await sluice::sleep_for(5ms);
@@ -78,7 +78,7 @@ TEST_CASE("sleep_for: counts from the call, not from the await") {
 }
 
 TEST_CASE("sleep_for: zero, negative and the most negative durations do not wait") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         std::vector<std::chrono::nanoseconds> none(1, 0ns);
         none.push_back(-1ns);
         none.push_back(std::chrono::nanoseconds::min());
@@ -94,7 +94,7 @@ TEST_CASE("sleep_for: zero, negative and the most negative durations do not wait
 }
 
 TEST_CASE("sleep_for: durations beyond the clock's range saturate") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const auto a = co_await sluice::within(1ms, sluice::sleep_for(std::chrono::hours::max()));
         const auto b =
             co_await sluice::within(1ms, sluice::sleep_for(std::chrono::nanoseconds::max()));
@@ -113,7 +113,7 @@ TEST_CASE("sleep_for: durations beyond the clock's range saturate") {
 }
 
 TEST_CASE("sleep_until: a later sleeper does not wake before its time because of an earlier one") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         sluice::wait_group group;
         const auto start = steady::now();
         for (int i = 0; i != 100; ++i) {
@@ -129,7 +129,7 @@ TEST_CASE("sleep_until: a later sleeper does not wake before its time because of
 }
 
 TEST_CASE("sleep_for: 10,000 sleepers all wake") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         std::atomic<int> woken{0};
         sluice::wait_group group;
         for (int i = 0; i != 10'000; ++i) {

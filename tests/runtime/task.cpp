@@ -85,7 +85,7 @@ TEST_CASE("task: it is move-only, and what it awaits is an rvalue") {
 }
 
 TEST_CASE("task: nothing runs before it is awaited") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         bool ran = false;
         task<> t = note(&ran);
         co_await sluice::yield();
@@ -114,7 +114,7 @@ TEST_CASE("task: one that never started frees its arguments and runs nothing") {
 }
 
 TEST_CASE("task: arguments live until the task object ends, and no longer") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         int live = 0;
         {
             task<> t = holds(counted_value(live));
@@ -125,14 +125,14 @@ TEST_CASE("task: arguments live until the task object ends, and no longer") {
 }
 
 TEST_CASE("task: the result reaches the awaiter") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const int value = co_await answer();
         EXPECT(value == 42);
     });
 }
 
 TEST_CASE("task: a move-only result is moved to the awaiter") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const std::unique_ptr<int> value = co_await makes();
         EXPECT(value != nullptr);
         EXPECT(*value == 3);
@@ -140,7 +140,7 @@ TEST_CASE("task: a move-only result is moved to the awaiter") {
 }
 
 TEST_CASE("task: a result may be a reference") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         int object = 1;
         int& same = co_await refers(&object);
         EXPECT(&same == &object);
@@ -148,7 +148,7 @@ TEST_CASE("task: a result may be a reference") {
 }
 
 TEST_CASE("task: an exception reaches the awaiter, through any number of tasks") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         std::string text;
         try {
             static_cast<void>(co_await passes_on());
@@ -160,7 +160,7 @@ TEST_CASE("task: an exception reaches the awaiter, through any number of tasks")
 }
 
 TEST_CASE("task: an awaiter may go on after an exception, and await again") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         int caught = 0;
         for (int i = 0; i != 100; ++i) {
             try {
@@ -183,14 +183,14 @@ TEST_CASE("task: ten million awaits that complete at once need no stack") {
 }
 
 TEST_CASE("task: chains of awaits may be 100,000 deep") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         const int reached = co_await depth(100'000);
         EXPECT(reached == 100'000);
     });
 }
 
 TEST_CASE("task: an exception comes up through 100,000 awaits") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         bool caught = false;
         try {
             static_cast<void>(co_await depth_and_back(100'000));
