@@ -85,7 +85,7 @@ TEST_CASE("wait_group: it may be used again, and end as soon as wait has returne
 }
 
 TEST_CASE("wait_group: threads of the program's own may count") {
-    on_workers([]() -> task<> {
+    on_real_workers([]() -> task<> {
         wait_group group;
         group.add(2);
         std::thread one([&group] { group.done(); });
