@@ -1,8 +1,8 @@
 // Objects that are kept for the next who needs one.
 #pragma once
 
-#include <array>
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <type_traits>
 #include <utility>
@@ -73,7 +73,8 @@ private:
     }
 
     Make make_;
-    std::array<shard, shards> shards_;
+    // Not within: a coroutine frame, where a pool may live, has no such alignment.
+    const std::unique_ptr<shard[]> shards_ = std::make_unique<shard[]>(shards);
 };
 
 template <class Make>
