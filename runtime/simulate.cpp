@@ -54,7 +54,6 @@ private:
     static constexpr std::uint32_t longest_slice = 8;
 
     void loop(random_source& choices);
-    void collect();
     void note(std::uint64_t what) noexcept { trace = (trace ^ what) * 0x9e3779b97f4a7c15u + 1; }
 
     const std::uint64_t max_steps_;
@@ -90,7 +89,7 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
 // Ends when the program has, when its main task has failed, and when nothing can run any more.
 void simulation_loop::loop(random_source& choices) {
     while (!scheduler_.stopping()) {
-        collect();
+        scheduler_.take_queued([this](runnable* r) { ready_.push_back(r); });
         if (!ready_.empty()) {
             const std::uint32_t i = choices.below(static_cast<std::uint32_t>(ready_.size()));
             note(ready_.size() << 32 | i);
@@ -107,14 +106,6 @@ void simulation_loop::loop(random_source& choices) {
         clock = std::max(clock, earliest);
         note(static_cast<std::uint64_t>(clock));
         worker_.run_timers();
-    }
-}
-
-void simulation_loop::collect() {
-    worker_.take_all([this](runnable* r) { ready_.push_back(r); });
-    while (!scheduler_.shared().empty()) {
-        runnable* const r = scheduler_.shared().pop(1, 1, [](runnable*) {});
-        if (r != nullptr) ready_.push_back(r);
     }
 }
 

@@ -201,11 +201,9 @@ void scheduler::all_idle() noexcept {
 
 // Lets go of what the queues hold. Frames are destroyed by cut(), from the list of tasks.
 void scheduler::drop_queued() {
-    const auto drop = [](runnable* r) {
+    take_queued([](runnable* r) {
         if (r->destroy == &action_mark) r->run();
-    };
-    for (const auto& w : workers_) w->take_all(drop);
-    while (runnable* const r = global_.pop(1, 1, [](runnable*) {})) drop(r);
+    });
 }
 
 std::vector<task_info> scheduler::cut() {

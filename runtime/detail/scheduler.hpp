@@ -124,6 +124,12 @@ public:
         if (i != sleepers::nobody) workers_[static_cast<std::size_t>(i)]->wake();
     }
     global_queue& shared() noexcept { return global_; }
+    /// While no worker runs, or on the thread of the only one: takes out what all queues hold.
+    template <class Take>
+    void take_queued(Take take) {
+        for (const auto& w : workers_) w->take_all(take);
+        while (runnable* const r = global_.pop(1, 1, [](runnable*) {})) take(r);
+    }
     /// All workers are idle; the caller is the last one.
     void all_idle() noexcept;
     /// A worker that computes for long holds up what waits there; the monitor has seen it.
