@@ -6,6 +6,17 @@
 
 namespace sluice::detail {
 
+bool leaf::try_commit() noexcept {
+    spin_lock* const g = gate();
+    if (g == nullptr) return false;
+    wake_list wakes;
+    g->lock();
+    const bool done = commit(wakes);
+    g->unlock();
+    wakes.wake_all();
+    return done;
+}
+
 void leaf::retract() noexcept {
     spin_lock* const g = gate();
     if (g == nullptr) return;

@@ -4,7 +4,8 @@
 //   A source is anything one can wait for: a channel direction, a timer queue, a context, a mutex,
 //   a socket. It has a lock (its gate) and lists of leaves. An operation owns one leaf per source
 //   it waits for. An awaited operation with one leaf is a sole wait: the leaf's owner is the task's
-//   frame itself (or what stands in for it, io_leaf::start_over()). Several leaves (select, within)
+//   frame itself (or what stands in for it, io_leaf::start_over(), mutex_waiter). Several leaves
+//   (select, within)
 //   belong to a multi_wait, which is then their owner and decides which of them wins. A completer
 //   is whoever makes a source ready: it claims a leaf and delivers under the gate, releases the
 //   gate, and then readies the owner.
@@ -89,6 +90,9 @@ public:
     /// `wakes`.
     virtual bool commit(wake_list& wakes) noexcept = 0;
 
+    /// Takes the gate for it, and readies the counterparts. On the task's worker.
+    virtual bool try_commit() noexcept;
+
     /// Gate held. Stands in line.
     virtual void enlist() noexcept = 0;
 
@@ -123,6 +127,7 @@ class wait_queue {
 public:
     bool empty() const noexcept { return !head_.linked(); }
     void push_back(leaf& l) noexcept { l.insert_before(head_); }
+    void push_front(leaf& l) noexcept { l.insert_before(*head_.next); }
     leaf* front() noexcept { return empty() ? nullptr : &static_cast<leaf&>(*head_.next); }
 
     leaf* pop_front() noexcept {

@@ -62,13 +62,8 @@ void cond_leaf::enlist() noexcept {
     cond_.waiters_.push_back(*this);
     if (granted_to_->disown() == nullptr) return;  // another wait of this select gave it up
     detail::wake_list wakes;
-    mutex_.pass_on(wakes);
+    mutex_.release(wakes);
     wakes.wake_all();
-}
-
-void cond_leaf::retract() noexcept {
-    const std::lock_guard guard(mutex_.gate_);
-    if (linked()) unlink();
 }
 
 // A wait that has lost may have to start over, and missed signals meanwhile: it looks first then.

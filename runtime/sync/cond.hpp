@@ -66,9 +66,9 @@ public:
     }
     cond_leaf(cond_leaf&& other) noexcept
         : cond_leaf(other.cond_, *other.granted_to_, other.looks_first_) {}
+    bool ready() noexcept override { return looks_first_; }
     bool commit(detail::wake_list&) noexcept override { return std::exchange(looks_first_, false); }
     void enlist() noexcept override;
-    void retract() noexcept override;
     bool regain(bool lost) noexcept override;
     detail::wait_site site() const noexcept override {
         return waiting_ ? detail::wait_site{"wait of a cond", &cond_}

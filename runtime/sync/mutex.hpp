@@ -1,6 +1,24 @@
 // A mutex for tasks.
+//
+// Concepts
+//   An unlock with waiters in line frees the mutex and sends the first of them to compete for it: a
+//   newcomer may be faster, and the loser stands first in line again. So a task that locks again
+//   and again needs no switch of tasks for it. One competitor is under way at a time. One that has
+//   waited for longer than `patience`, or has lost `most_losses` times (in virtual time nothing
+//   takes long), makes the mutex starve when it loses: from then on unlock() hands it over, and
+//   newcomers queue, until it comes to one that is last in line or has waited for less.
+//
+// Invariants (under gate_)
+//   waiters_ is not empty only if locked_ or waking_: somebody who has it, or comes for it, will
+//   see to them. starving_ implies locked_.
+//
+// Rejected: handing over always (each contended lock is then a switch of tasks, and all of them go
+// at the pace of the slowest worker), competing without end (the longest waiter may never win).
+//
+// Source of the algorithm: Go's sync.Mutex.
 #pragma once
 
+#include <cstdint>
 #include <utility>
 
 #include <sluice/runtime/operation.hpp>
@@ -13,9 +31,9 @@ class mutex;
 /// Holds a locked mutex; letting it go unlocks.
 using mutex_guard = detail::lock_owner<mutex>;
 
-/// At most one task holds it; waiting suspends the task, not the worker. First come, first served:
-/// unlock() hands the mutex to the longest waiter. Must outlive its guards and the operations on
-/// it.
+/// At most one task holds it; waiting suspends the task, not the worker. Waiters stand in line, but
+/// whoever comes while it is free may be faster than the first of them; one that has waited for
+/// over a millisecond goes before everybody. Must outlive its guards and the operations on it.
 class mutex {
 public:
     mutex() = default;
@@ -37,11 +55,18 @@ private:
     friend class cond;
     friend class cond_leaf;
 
-    void pass_on(detail::wake_list& wakes) noexcept;
+    static constexpr std::int64_t patience = 1'000'000;  // nanoseconds
+    static constexpr std::uint32_t most_losses = 16;
+
+    // Gate held.
+    void release(detail::wake_list& wakes) noexcept;
+    void send_first(detail::wake_list& wakes) noexcept;
 
     detail::spin_lock gate_;
     bool locked_ = false;         // under gate_
-    detail::wait_queue waiters_;  // under gate_; not empty only if locked_
+    bool starving_ = false;       // under gate_: the next unlock() hands over
+    bool waking_ = false;         // under gate_: one that was first in line is on its way
+    detail::wait_queue waiters_;  // under gate_
 };
 
 /// Who may stand in line for a mutex: it is granted by handing over a guard, which unlocks even if
@@ -50,6 +75,7 @@ class mutex_waiter : public detail::leaf {
 public:
     detail::spin_lock* gate() noexcept final { return &mutex_.gate_; }
     mutex& of() const noexcept { return mutex_; }
+    void retract() noexcept override;
 
     // Gate held.
 
@@ -58,18 +84,51 @@ public:
         grant();
         return true;
     }
-    /// The mutex is locked, for this one.
-    void grant() noexcept { *granted_to_ = mutex_guard(&mutex_); }
 
 protected:
-    explicit mutex_waiter(mutex& m) noexcept : mutex_(m) {}
-    mutex_waiter(mutex_waiter&&) noexcept = default;
+    mutex_waiter(mutex& m) noexcept : mutex_(m) {}
+    mutex_waiter(mutex_waiter&& other) noexcept : leaf(), mutex_(other.mutex_) {}
     ~mutex_waiter() = default;
 
-    void stand_in_line() noexcept { mutex_.waiters_.push_back(*this); }
+    // Gate held.
+
+    /// A sole wait is not readied itself, but what competes for it.
+    void stand_in_line() noexcept;
+    /// Of one that was first in line. False: it must wait on.
+    bool compete() noexcept;
+    /// It is no longer on its way.
+    void arrive() noexcept {
+        if (std::exchange(on_its_way_, false)) mutex_.waking_ = false;
+    }
 
     mutex& mutex_;
-    mutex_guard* granted_to_ = nullptr;  // set before grant()
+    mutex_guard* granted_to_ = nullptr;  // set before it may be granted
+
+private:
+    friend class mutex;
+
+    struct competitor : detail::runnable {
+        mutex_waiter* of;
+        detail::runnable* owner;
+    };
+
+    /// The mutex is locked, for this one.
+    void grant() noexcept {
+        *granted_to_ = mutex_guard(&mutex_);
+        leave_line();
+    }
+    void leave_line() noexcept {
+        since_ = nowhere;
+        losses_ = 0;
+    }
+    bool impatient() const noexcept;
+    static void run_competitor(void* self);
+
+    competitor competitor_;
+    static constexpr std::int64_t nowhere = -1;
+    std::int64_t since_ = nowhere;  // when it came to stand in line
+    std::uint32_t losses_ = 0;      // since then
+    bool on_its_way_ = false;       // under the gate: the mutex is waking this one
 };
 
 class mutex_leaf final : public mutex_waiter {
@@ -83,6 +142,10 @@ public:
     }
     void enlist() noexcept override { stand_in_line(); }
     detail::wait_site site() const noexcept override { return {"lock of a mutex", &mutex_}; }
+
+    /// Like detail::begin_sole().
+    detail::sole_start begin() noexcept;
+    bool finish() noexcept;
     mutex_guard take() noexcept { return std::move(guard_); }
 
 private:
@@ -96,6 +159,8 @@ public:
     lock_operation(lock_operation&&) noexcept = default;
 
     mutex_leaf& the_leaf() noexcept { return leaf_; }
+    detail::sole_start begin() noexcept { return leaf_.begin(); }
+    bool finish(std::size_t) noexcept { return leaf_.finish(); }
     mutex_guard take(std::size_t) noexcept { return leaf_.take(); }
 
 private:

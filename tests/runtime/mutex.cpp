@@ -57,12 +57,83 @@ TEST_CASE("mutex: waiters get it in the order in which they came") {
             co_await sluice::yield();
         }
         held.unlock();
-        EXPECT(!mu.try_lock().owns_lock());  // handed over: nobody barges in
         co_await group.wait();
         bool sorted = order.size() == 20;
         for (std::size_t i = 0; i != order.size(); ++i)
             sorted = sorted && order[i] == static_cast<int>(i);
         EXPECT(sorted);
+    });
+}
+
+TEST_CASE("mutex: whoever comes while it is free may be faster than the first in line") {
+    run_on(1, []() -> task<> {
+        mutex mu;
+        int order = 0;
+        sluice::wait_group group;
+        auto held = co_await mu.lock();
+        group.go([&mu, &order]() -> task<> {
+            const auto guard = co_await mu.lock();
+            EXPECT(++order == 2);
+        });
+        co_await sluice::yield();
+        held.unlock();
+        {
+            const auto again = co_await mu.lock();
+            EXPECT(++order == 1);
+            co_await sluice::yield();  // the first in line competes, and stands there again
+        }
+        co_await group.wait();
+        EXPECT(order == 2);
+    });
+}
+
+TEST_CASE("mutex: who has waited for over 1 ms is handed it, and try_lock fails meanwhile") {
+    on_workers([]() -> task<> {
+        mutex mu;
+        int got = 0;
+        sluice::wait_group group;
+        auto held = co_await mu.lock();
+        for (int i = 0; i != 2; ++i) {
+            group.go([&mu, &got]() -> task<> {
+                const auto guard = co_await mu.lock();
+                ++got;
+                co_await sluice::sleep_for(1us);
+            });
+        }
+        co_await sluice::sleep_for(2ms);
+        held.unlock();
+        auto barged = mu.try_lock();
+        if (barged.owns_lock()) {
+            co_await sluice::sleep_for(1ms);  // the first in line loses
+            barged.unlock();
+            EXPECT(!mu.try_lock().owns_lock() || got != 0);
+        }
+        co_await group.wait();
+        EXPECT(got == 2);
+        EXPECT(mu.try_lock().owns_lock());
+    });
+}
+
+TEST_CASE("mutex: one that locks again and again keeps nobody out for ever") {
+    on_workers([]() -> task<> {
+        mutex mu;
+        bool got = false;
+        sluice::wait_group group;
+        for (int i = 0; i != 3; ++i) {
+            group.go([&mu, &got]() -> task<> {
+                for (bool over = false; !over;) {
+                    const auto guard = co_await mu.lock();
+                    over = got;
+                    co_await sluice::yield();
+                }
+            });
+        }
+        co_await sluice::yield();
+        {
+            const auto guard = co_await mu.lock();
+            got = true;
+        }
+        co_await group.wait();
     });
 }
 
