@@ -151,6 +151,21 @@ private:
     sole_start start_ = sole_start::done;
 };
 
+/// Suspends the task for a wait that its first attempt has not ended, or, if that has, because its
+/// slice is used up. False: it goes on at once.
+template <class Promise>
+bool suspend_raced(multi_wait& wait, std::coroutine_handle<Promise> frame, bool won,
+                   bool has_default) noexcept {
+    if (!won) {
+        frame.promise().waits_for(wait);
+        if (wait.start(runnable::from_frame(frame), has_default)) return true;
+        if (spend_budget()) return false;
+    }
+    frame.promise().runs_again();
+    run_again_last(frame);
+    return true;
+}
+
 /// Base of operations with any number of leaves.
 template <class Op, std::size_t Leaves>
 class multi_operation : public operation_base {
@@ -162,21 +177,16 @@ public:
     multi_operation& operator=(multi_operation&&) = delete;
     ~multi_operation() = default;
 
-    bool await_ready() const noexcept { return false; }
+    bool await_ready() noexcept {
+        leaf_sink sink(leaves_.data());
+        self().bind(sink);
+        won_ = wait_.attempt(leaves_.data(), static_cast<std::uint32_t>(Leaves), behaviour);
+        return won_ && spend_budget();
+    }
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        leaf_sink sink(leaves_.data());
-        self().bind(sink);
-        frame.promise().waits_for(wait_);
-        if (wait_.start(runnable::from_frame(frame), leaves_.data(),
-                        static_cast<std::uint32_t>(Leaves), Op::has_default(), behaviour)) {
-            return true;
-        }
-        if (spend_budget()) return false;
-        frame.promise().runs_again();
-        run_again_last(frame);
-        return true;
+        return suspend_raced(wait_, frame, won_, Op::has_default());
     }
 
     decltype(auto) await_resume() { return self().take(wait_.winner()); }
@@ -206,6 +216,7 @@ private:
 
     std::array<leaf*, Leaves <= multi_wait::on_stack ? Leaves : 3 * Leaves> leaves_;
     holder wait_{*this};
+    bool won_ = false;  // at the first attempt
 };
 
 }  // namespace detail

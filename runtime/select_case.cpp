@@ -13,14 +13,13 @@ dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_
     shuffle_room_.resize(cases.size());
 }
 
-bool dynamic_select_base::begin(detail::runnable* frame) noexcept {
+bool dynamic_select_base::attempt() noexcept {
     wait_.outer = this;
     detail::leaf_sink sink(leaves_.data());
     for (select_case& c : cases_) c.body_->bind(sink);
     static constexpr detail::multi_wait::behaviour behaviour{&dynamic_select_base::order,
                                                              &dynamic_select_base::finish_winner};
-    return wait_.start(frame, leaves_.data(), static_cast<std::uint32_t>(places_.size()),
-                       has_default_, behaviour);
+    return wait_.attempt(leaves_.data(), static_cast<std::uint32_t>(places_.size()), behaviour);
 }
 
 void dynamic_select_base::order(detail::multi_wait& wait, detail::poll_order& o) noexcept {

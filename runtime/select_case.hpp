@@ -81,16 +81,14 @@ class dynamic_select_base {
 public:
     using sluice_awaitable = void;
 
-    bool await_ready() const noexcept { return false; }
+    bool await_ready() noexcept {
+        won_ = attempt();
+        return won_ && detail::spend_budget();
+    }
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        frame.promise().waits_for(wait_);
-        if (begin(detail::runnable::from_frame(frame))) return true;
-        if (detail::spend_budget()) return false;
-        frame.promise().runs_again();
-        detail::run_again_last(frame);
-        return true;
+        return detail::suspend_raced(wait_, frame, won_, has_default_);
     }
 
 protected:
@@ -110,7 +108,7 @@ private:
         dynamic_select_base* outer = nullptr;
     };
 
-    bool begin(detail::runnable* frame) noexcept;
+    bool attempt() noexcept;
     static dynamic_select_base& enclosing(detail::multi_wait& wait) noexcept {
         return *static_cast<holder&>(wait).outer;
     }
@@ -124,6 +122,7 @@ private:
     std::vector<std::uint32_t> first_leaf_;  // of each case
     std::vector<std::uint32_t> shuffle_room_;
     holder wait_;
+    bool won_ = false;  // at the first attempt
 };
 
 namespace detail {

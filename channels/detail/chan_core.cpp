@@ -194,6 +194,12 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     return true;
 }
 
+bool chan_leaf::try_commit() noexcept {
+    const sole_start how = way == direction::send ? begin_send(*this) : begin_recv(*this);
+    if (how == sole_start::held) channel->gate_.unlock();
+    return how == sole_start::done || how == sole_start::spent;
+}
+
 // The short ways, for a worker at a channel of its own, call nothing but by a jump, so that no
 // registers are saved there.
 sole_start begin_send(chan_leaf& l) noexcept {

@@ -86,6 +86,7 @@ public:
     spin_lock* gate() noexcept final;
     bool rendezvous() const noexcept final { return true; }
     bool commit(wake_list& wakes) noexcept final;
+    bool try_commit() noexcept final;
     void enlist() noexcept final;
     wait_site site() const noexcept final;
 

@@ -12,13 +12,16 @@ namespace sluice::detail {
 
 namespace {
 
+bool rendezvous_at(leaf& l) noexcept {
+    return l.rendezvous() && l.gate() != nullptr;
+}
+
 // The distinct gates of all rendezvous leaves, locked in address order for the length of its life.
 class gate_set {
 public:
     gate_set(leaf** leaves, std::uint32_t count, spin_lock** room) noexcept : gates_(room) {
         for (std::uint32_t i = 0; i != count; ++i) {
-            if (!leaves[i]->rendezvous()) continue;
-            if (spin_lock* const g = leaves[i]->gate()) gates_[size_++] = g;
+            if (rendezvous_at(*leaves[i])) gates_[size_++] = leaves[i]->gate();
         }
         if (size_ > 1) {
             std::sort(gates_, gates_ + size_);
@@ -30,6 +33,7 @@ public:
     gate_set& operator=(const gate_set&) = delete;
     ~gate_set() { unlock(); }
 
+    bool empty() const noexcept { return size_ == 0; }
     void unlock() noexcept {
         for (std::uint32_t i = size_; i != 0; --i) gates_[i - 1]->unlock();
         size_ = 0;
@@ -42,17 +46,36 @@ private:
 
 }  // namespace
 
-bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default,
-                       const behaviour& b) noexcept {
+template <class Visit>
+bool multi_wait::poll(Visit visit) noexcept {
+    std::array<std::uint32_t, on_stack> stack_room;
+    auto* const order = count_ <= on_stack
+                            ? stack_room.data()
+                            : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
+    poll_order sink(order, this_threads_worker->random());
+    behaviour_->order(*this, sink);
+    for (std::uint32_t k = 0; k != count_; ++k) {
+        if (!visit(*leaves_[order[k]])) continue;
+        state_.store(order[k], relaxed);
+        return true;
+    }
+    return false;
+}
+
+bool multi_wait::attempt(leaf** leaves, std::uint32_t count, const behaviour& b) noexcept {
     leaves_ = leaves;
     count_ = count;
+    behaviour_ = &b;
+    return poll([](leaf& l) { return l.try_commit(); }) && b.finish(*this);
+}
+
+bool multi_wait::start(runnable* frame, bool has_default) noexcept {
     has_default_ = has_default;
     frame_ = frame;
-    behaviour_ = &b;
     active_ = true;
     do {
         if (wait_once()) return true;
-    } while (winner() != nothing && !b.finish(*this));
+    } while (winner() != nothing && !behaviour_->finish(*this));
     active_ = false;
     return false;
 }
@@ -67,7 +90,7 @@ void multi_wait::own_leaves() noexcept {
     }
 }
 
-// One round of phases 1 to 3. True: suspended.
+// One round of phases 2 and 3. True: suspended.
 bool multi_wait::wait_once() noexcept {
     std::array<spin_lock*, on_stack> stack_room;
     // Behind many leaves there is room for the gates, and behind that for the order.
@@ -76,7 +99,8 @@ bool multi_wait::wait_once() noexcept {
     wake_list wakes;
     {
         gate_set gates(leaves_, count_, room);
-        if (poll(wakes)) {
+        if (!gates.empty() &&
+            poll([&wakes](leaf& l) { return rendezvous_at(l) && l.commit(wakes); })) {
             gates.unlock();
             wakes.wake_all();
             return false;
@@ -89,7 +113,7 @@ bool multi_wait::wait_once() noexcept {
         own_leaves();
         state_.store(enlisting, relaxed);  // published by the gates' release
         for (std::uint32_t i = 0; i != count_; ++i) {
-            if (leaves_[i]->rendezvous() && leaves_[i]->gate() != nullptr) leaves_[i]->enlist();
+            if (rendezvous_at(*leaves_[i])) leaves_[i]->enlist();
         }
     }
     enlist_one_sided(wakes);
@@ -103,29 +127,6 @@ bool multi_wait::wait_once() noexcept {
     retire();
     wakes.wake_all();
     return !regain();
-}
-
-bool multi_wait::poll(wake_list& wakes) noexcept {
-    std::array<std::uint32_t, on_stack> stack_room;
-    auto* const order = count_ <= on_stack
-                            ? stack_room.data()
-                            : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
-    poll_order sink(order, this_threads_worker->random());
-    behaviour_->order(*this, sink);
-    for (std::uint32_t k = 0; k != count_; ++k) {
-        if (!poll_leaf(*leaves_[order[k]], wakes)) continue;
-        state_.store(order[k], relaxed);
-        return true;
-    }
-    return false;
-}
-
-bool multi_wait::poll_leaf(leaf& l, wake_list& wakes) noexcept {
-    spin_lock* const gate = l.gate();
-    if (gate == nullptr) return false;
-    if (l.rendezvous()) return l.commit(wakes);
-    const std::lock_guard guard(*gate);
-    return l.commit(wakes);
 }
 
 void multi_wait::enlist_one_sided(wake_list& wakes) noexcept {

@@ -8,16 +8,15 @@
 // completers, likewise, or by the task itself for a one-sided leaf that it finds ready. A won state
 // is final.
 //
-// The phases of start()
-//   1. Ready pass: the gates of all rendezvous leaves are taken, each once, in address order; the
-//   leaves are polled in
-//      the order that the operation gives (a select shuffles its cases, within() asks its two sides
-//      in turn). No leaf of this wait is linked yet, so nobody can claim it, and committing needs
-//      only the counterpart's claim.
-//   2. Enlist: still under those gates, the rendezvous leaves are linked; then the gates are
-//   released and the one-sided
-//      leaves are linked one by one, each under its own gate, until one is found ready or the wait
-//      is won.
+// The phases
+//   1. Attempt, before the task is suspended: the leaves are polled in the order that the operation
+//      gives (a select shuffles its cases, within() asks its two sides in turn), each under its own
+//      gate. No leaf of this wait is linked yet, so nobody can claim it, and committing needs only
+//      the counterpart's claim.
+//   2. Enlist, where start() begins: the gates of all rendezvous leaves are taken, each once, in
+//      address order. Their leaves are polled again, now all at one moment, and then linked; the
+//      gates are released, and the one-sided leaves are linked one by one, each under its own gate,
+//      until one is found ready or the wait is won.
 //   3. Arm: enlisting -> parked. On success nothing more is touched: another worker may run the
 //   task already. On failure
 //      the winner's gate is passed through once (its completer delivers under it), and the task
@@ -50,13 +49,20 @@ public:
     template <class Visit>
     void shuffled(std::uint32_t* room, std::uint32_t n, Visit visit) noexcept {
         for (std::uint32_t k = 0; k != n; ++k) room[k] = k;
+        // One draw is enough for a few: each step takes the whole part, and leaves the fraction.
+        std::uint64_t fraction = random_.next();
         for (std::uint32_t k = 0; k != n; ++k) {
-            if (k + 1 != n) std::swap(room[k], room[k + random_.below(n - k)]);
+            if (k >= enough_for) fraction = random_.next();
+            const auto scaled = static_cast<unsigned __int128>(fraction) * (n - k);
+            std::swap(room[k], room[k + static_cast<std::uint32_t>(scaled >> 64)]);
+            fraction = static_cast<std::uint64_t>(scaled);
             visit(room[k]);
         }
     }
 
 private:
+    static constexpr std::uint32_t enough_for = 8;
+
     std::uint32_t* next_;
     random_source& random_;
 };
@@ -81,10 +87,12 @@ public:
     /// The task is being destroyed: makes sure that nobody touches a leaf any more.
     void abandon() noexcept;
 
-    /// Starts to wait. True: the task is parked, and nothing of it may be touched. False: it goes
-    /// on at once.
-    bool start(runnable* frame, leaf** leaves, std::uint32_t count, bool has_default,
-               const behaviour& b) noexcept;
+    /// Tries what need not wait; the leaves must stay until the wait is over. True: it is.
+    bool attempt(leaf** leaves, std::uint32_t count, const behaviour& b) noexcept;
+
+    /// After an attempt in vain: waits. True: the task is parked, and nothing of it may be touched.
+    /// False: it goes on at once.
+    bool start(runnable* frame, bool has_default) noexcept;
 
     std::uint32_t winner() const noexcept { return state_.load(relaxed); }
 
@@ -121,8 +129,8 @@ private:
 
     bool wait_once() noexcept;
     void own_leaves() noexcept;
-    bool poll(wake_list& wakes) noexcept;
-    bool poll_leaf(leaf& l, wake_list& wakes) noexcept;
+    template <class Visit>
+    bool poll(Visit visit) noexcept;
     void enlist_one_sided(wake_list& wakes) noexcept;
     void retire() noexcept;
     bool regain() noexcept;
