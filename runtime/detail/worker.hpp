@@ -51,6 +51,8 @@ public:
     scheduler& owner() const noexcept { return owner_; }
     int id() const noexcept { return id_; }
     lock_ticket ticket() const noexcept { return ticket_; }
+    /// On the worker's thread.
+    bool in_no_lock() const noexcept { return ticket_.seat->load(relaxed) == nullptr; }
     driver& io() noexcept { return *driver_; }
     timer_queue& timers() noexcept { return timers_; }
     random_source& random() noexcept { return random_; }

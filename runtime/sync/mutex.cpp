@@ -13,12 +13,18 @@ mutex_guard mutex::try_lock() noexcept {
     return mutex_guard(std::exchange(locked_, true) ? nullptr : this);
 }
 
+// The short way, for a worker at a mutex of its own, enters the gate without a call.
 void mutex::unlock() noexcept {
-    gate_.lock();
-    if (locked_ && waiters_.empty()) [[likely]] {
-        locked_ = starving_ = false;
-        gate_.unlock();
-        return;
+    const detail::worker* const here = detail::this_threads_worker;
+    if (here != nullptr && here->in_no_lock() && gate_.enter(here->ticket())) [[likely]] {
+        if (locked_ && waiters_.empty()) [[likely]] {
+            locked_ = starving_ = false;
+            gate_.leave(here->ticket());
+            return;
+        }
+        gate_.stay(here->ticket());
+    } else {
+        gate_.lock();
     }
     if (!locked_) detail::die_of_misuse("unlock of a mutex that is not locked");
     detail::wake_list wakes;

@@ -159,11 +159,13 @@ TEST_CASE(
 }
 
 TEST_CASE("frame pool: memory does not grow over 100 rounds in one runtime") {
-    sluice::runtime rt(sluice::options{.workers = 2});
-    for (int i = 0; i != 20; ++i) rt.block_on(many_tasks);
-    const std::size_t before = blocks();
-    for (int i = 0; i != 100; ++i) rt.block_on(many_tasks);
-    CHECK(blocks() <= before + 5'000);
-    while (rt.num_tasks() != 0) std::this_thread::yield();
-    CHECK(marked_blocks() == 0);
+    {
+        sluice::runtime rt(sluice::options{.workers = 2});
+        for (int i = 0; i != 20; ++i) rt.block_on(many_tasks);
+        const std::size_t before = blocks();
+        for (int i = 0; i != 100; ++i) rt.block_on(many_tasks);
+        CHECK(blocks() <= before + 5'000);
+        while (rt.num_tasks() != 0) std::this_thread::yield();
+    }
+    CHECK(marked_blocks() == 0);  // a task is counted as ended shortly before its frame is freed
 }
