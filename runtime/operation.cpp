@@ -9,6 +9,10 @@ namespace sluice::detail {
     return this_threads_worker->spend();
 }
 
+[[gnu::noinline]] bool slice_left() noexcept {
+    return this_threads_worker->slice_left();
+}
+
 [[gnu::noinline]] void run_again_last(std::coroutine_handle<> frame) noexcept {
     this_threads_worker->make_last(runnable::from_frame(frame));
 }

@@ -72,6 +72,9 @@ bool finish(Op& op, std::size_t i) noexcept {
 /// A step that did not suspend. False: the task's slice is used up and it must let others run.
 bool spend_budget() noexcept;
 
+/// Whether there is something left of it.
+bool slice_left() noexcept;
+
 /// The suspended frame runs again after all tasks that are ready on this worker.
 void run_again_last(std::coroutine_handle<> frame) noexcept;
 
@@ -181,7 +184,7 @@ public:
         leaf_sink sink(leaves_.data());
         self().bind(sink);
         won_ = wait_.attempt(leaves_.data(), static_cast<std::uint32_t>(Leaves), behaviour);
-        return won_ && spend_budget();
+        return won_ && slice_left();
     }
 
     template <class Promise>

@@ -83,7 +83,7 @@ public:
 
     bool await_ready() noexcept {
         won_ = attempt();
-        return won_ && detail::spend_budget();
+        return won_ && detail::slice_left();
     }
 
     template <class Promise>

@@ -16,6 +16,12 @@ spin_lock* timer_leaf::gate() noexcept {
     return &timer_node::queue->gate();
 }
 
+bool timer_leaf::try_commit() noexcept {
+    if (when > now()) return false;
+    this_threads_worker->spend();
+    return true;
+}
+
 void timer_leaf::enlist() noexcept {
     timer_node::queue->add(*this);
 }

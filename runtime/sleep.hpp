@@ -32,8 +32,8 @@ public:
     timer_leaf(timer_leaf&& other) noexcept : timer_leaf(other.when) {}
 
     spin_lock* gate() noexcept override;
-    bool ready() noexcept override { return when <= now(); }
-    bool commit(wake_list&) noexcept override { return ready(); }
+    bool commit(wake_list&) noexcept override { return when <= now(); }
+    bool try_commit() noexcept override;
     void enlist() noexcept override;
     void retract() noexcept override;
     wait_site site() const noexcept override { return {"a timer", this}; }

@@ -31,6 +31,12 @@ void context_node::unref() noexcept {
     }
 }
 
+bool done_leaf::try_commit() noexcept {
+    if (of_ == nullptr || !of_->ended()) return false;
+    this_threads_worker->spend();
+    return true;
+}
+
 canceller::~canceller() {
     leave_parent();
 }

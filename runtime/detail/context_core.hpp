@@ -207,7 +207,7 @@ public:
     spin_lock* gate() noexcept override { return of_ == nullptr ? nullptr : &of_->gate(); }
     bool ready() noexcept override { return of_->ended(); }
     bool commit(wake_list&) noexcept override { return of_->ended(); }
-    bool try_commit() noexcept override { return of_ != nullptr && of_->ended(); }
+    bool try_commit() noexcept override;
     void enlist() noexcept override { of_->enlist(*this); }
     wait_site site() const noexcept override { return {"done of a context", of_}; }
     canceller* of() const noexcept { return of_; }

@@ -32,8 +32,6 @@ public:
     gate_set(const gate_set&) = delete;
     gate_set& operator=(const gate_set&) = delete;
     ~gate_set() { unlock(); }
-
-    bool empty() const noexcept { return size_ == 0; }
     void unlock() noexcept {
         for (std::uint32_t i = size_; i != 0; --i) gates_[i - 1]->unlock();
         size_ = 0;
@@ -66,7 +64,11 @@ bool multi_wait::attempt(leaf** leaves, std::uint32_t count, const behaviour& b)
     leaves_ = leaves;
     count_ = count;
     behaviour_ = &b;
-    return poll([](leaf& l) { return l.try_commit(); }) && b.finish(*this);
+    // A winner that promised too much was asked once: it does not win again.
+    while (poll([](leaf& l) { return l.try_commit(); })) {
+        if (b.finish(*this)) return true;
+    }
+    return false;
 }
 
 bool multi_wait::start(runnable* frame, bool has_default) noexcept {
@@ -99,8 +101,10 @@ bool multi_wait::wait_once() noexcept {
     wake_list wakes;
     {
         gate_set gates(leaves_, count_, room);
-        if (!gates.empty() &&
-            poll([&wakes](leaf& l) { return rendezvous_at(l) && l.commit(wakes); })) {
+        const auto commit = [&wakes](leaf& l) {
+            return rendezvous_at(l) ? l.commit(wakes) : l.try_commit();
+        };
+        if (poll(commit)) {
             gates.unlock();
             wakes.wake_all();
             return false;
@@ -117,6 +121,7 @@ bool multi_wait::wait_once() noexcept {
         }
     }
     enlist_one_sided(wakes);
+    give_up();
     std::uint32_t expected = enlisting;
     // release: pairs with the acquire in try_win(); the completer may ready the task from here on.
     if (state_.compare_exchange_strong(expected, parked, acq_rel, acquire)) return true;
@@ -142,6 +147,14 @@ void multi_wait::enlist_one_sided(wake_list& wakes) noexcept {
             l.commit(wakes);
             return;
         }
+    }
+}
+
+void multi_wait::give_up() noexcept {
+    for (std::uint32_t i = 0; i != count_; ++i) {
+        if (!leaves_[i]->regains) continue;
+        if (state_.load(relaxed) != enlisting) return;
+        leaves_[i]->give_up();
     }
 }
 

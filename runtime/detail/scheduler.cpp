@@ -226,6 +226,7 @@ std::vector<task_info> scheduler::cut() {
     // frame.
     for (void* const f : frames) abandon_wait(f);
     wait_until_unpinned();
+    drop_queued();  // one that left may have let another go on that goes now too
     for (void* const f : frames) std::coroutine_handle<>::from_address(f).destroy();
     cut_ += static_cast<std::int64_t>(frames.size());
     return left;

@@ -14,6 +14,7 @@ bool leaf::try_commit() noexcept {
     const bool done = commit(wakes);
     g->unlock();
     wakes.wake_all();
+    if (done) this_threads_worker->spend();
     return done;
 }
 

@@ -90,7 +90,8 @@ public:
     /// `wakes`.
     virtual bool commit(wake_list& wakes) noexcept = 0;
 
-    /// Takes the gate for it, and readies the counterparts. On the task's worker.
+    /// Takes the gate for it, and readies the counterparts. On the task's worker. True: a step of
+    /// its slice is spent.
     virtual bool try_commit() noexcept;
 
     /// Gate held. Stands in line.
@@ -98,6 +99,10 @@ public:
 
     /// Takes the gate. Steps out of line, if still there.
     virtual void retract() noexcept;
+
+    /// Of a leaf with `regains`, when all leaves of its wait stand in line: gives up what it must
+    /// while it waits.
+    virtual void give_up() noexcept {}
 
     /// Of a leaf with `regains`, when its race is decided and the losers have stepped out: takes
     /// back what it gave up to wait. False: not yet; the owner is readied then, perhaps already.

@@ -90,6 +90,7 @@ public:
     /// One step of the running task that did not suspend. False: its slice is used up, and it
     /// yields.
     bool spend() noexcept { return --budget_ > 0; }
+    bool slice_left() const noexcept { return budget_ > 0; }
 
     /// Where a trampoline build leaves the frame that runs next in place of the one that suspends
     /// (see task.hpp).

@@ -55,15 +55,29 @@ bool cond_leaf::signalled(detail::wake_list& wakes) noexcept {
     return true;
 }
 
-// In line before the mutex is given up: whoever locks it next can signal this wait. The next owner
-// is readied under the gate, which it may have to wait for.
+// In line before the mutex is given up: whoever locks it next can signal this wait. Of a sole wait
+// both happen at once, and the competitor is readied under the gate, which it may have to wait for.
 void cond_leaf::enlist() noexcept {
     waiting_ = true;
     cond_.waiters_.push_back(*this);
-    if (granted_to_->disown() == nullptr) return;  // another wait of this select gave it up
+    if (!sole) return;
     detail::wake_list wakes;
-    mutex_.release(wakes);
+    release_mutex(wakes);
     wakes.wake_all();
+}
+
+void cond_leaf::give_up() noexcept {
+    detail::wake_list wakes;
+    {
+        const std::lock_guard guard(mutex_.gate_);
+        release_mutex(wakes);
+    }
+    wakes.wake_all();
+}
+
+void cond_leaf::release_mutex(detail::wake_list& wakes) noexcept {
+    if (granted_to_->disown() == nullptr) return;  // another wait of this select gave it up
+    mutex_.release(wakes);
 }
 
 // A wait that has lost may have to start over, and missed signals meanwhile: it looks first then.

@@ -33,7 +33,7 @@ public:
     /// lost, for which it may have to wait beyond its bound; it is not to be touched before. Waits
     /// of one select may share a guard; two guards are locked again one after the other, which can
     /// deadlock with who locks them in another order. A select whose winner has to try again (an
-    /// accept that another was faster at) may end by this case without a signal. Throws
+    /// accept or a lock that another was faster at) may end by this case without a signal. Throws
     /// std::logic_error if the guard does not hold this cond's mutex.
     cond_operation wait(mutex_guard& guard);
 
@@ -69,6 +69,7 @@ public:
     bool ready() noexcept override { return looks_first_; }
     bool commit(detail::wake_list&) noexcept override { return std::exchange(looks_first_, false); }
     void enlist() noexcept override;
+    void give_up() noexcept override;
     bool regain(bool lost) noexcept override;
     detail::wait_site site() const noexcept override {
         return waiting_ ? detail::wait_site{"wait of a cond", &cond_}
@@ -79,6 +80,9 @@ public:
     bool signalled(detail::wake_list& wakes) noexcept;
 
 private:
+    /// Gate held.
+    void release_mutex(detail::wake_list& wakes) noexcept;
+
     cond& cond_;
     bool looks_first_;
     bool waiting_ = false;  // under the gate: nobody has seen to the return of the mutex yet

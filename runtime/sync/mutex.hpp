@@ -140,7 +140,10 @@ public:
         granted_to_ = &guard_;
         return lock_if_free();
     }
-    void enlist() noexcept override { stand_in_line(); }
+    void enlist() noexcept override {
+        granted_to_ = &guard_;
+        stand_in_line();
+    }
     detail::wait_site site() const noexcept override { return {"lock of a mutex", &mutex_}; }
 
     /// Like detail::begin_sole().

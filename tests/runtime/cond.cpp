@@ -264,6 +264,59 @@ TEST_CASE("cond: in a select it wins with the mutex held, or gives way to what i
     });
 }
 
+TEST_CASE("cond: a predicate that does not hold leaves the other cases their turn") {
+    on_workers([]() -> task<> {
+        place p;
+        mutex other;
+        auto guard = co_await p.mu.lock();
+        auto [ctx, cancel] = sluice::with_cancel(sluice::background());
+        cancel();
+        const auto no = [] { return false; };
+        for (int i = 0; i != 20; ++i) {
+            const auto ended =
+                co_await select(p.changed.wait(guard, no), ctx.done(), sluice::otherwise);
+            EXPECT(ended.index() == 1);
+            {
+                const auto free =
+                    co_await select(p.changed.wait(guard, no), other.lock(), sluice::otherwise);
+                EXPECT(free.index() == 1);
+            }
+            auto held = co_await other.lock();
+            sluice::wait_group group;
+            group.go([&held]() -> task<> {
+                held.unlock();
+                co_return;
+            });
+            const auto locked = co_await select(p.changed.wait(guard, no), other.lock());
+            EXPECT(locked.index() == 1);
+            EXPECT(guard.owns_lock());
+            co_await group.wait();
+        }
+    });
+}
+
+TEST_CASE("cond: bounded by no time it is a try, and keeps the mutex all the while") {
+    on_workers([]() -> task<> {
+        place p;
+        bool seen = false;
+        auto guard = co_await p.mu.lock();
+        sluice::wait_group group;
+        group.go([&p, &seen]() -> task<> {
+            const auto held = co_await p.mu.lock();
+            seen = true;
+        });
+        co_await sluice::yield();
+        for (int i = 0; i != 20; ++i) {
+            const auto got =
+                co_await sluice::within(0s, p.changed.wait(guard, [] { return false; }));
+            EXPECT(!got);
+            EXPECT(!seen);
+        }
+        guard.unlock();
+        co_await group.wait();
+    });
+}
+
 TEST_CASE("cond: waits of one select may share a guard") {
     on_workers([]() -> task<> {
         place p;

@@ -1,10 +1,15 @@
 #include <sluice/runtime/sync/mutex.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include <sluice/runtime/runtime.hpp>
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
@@ -135,6 +140,61 @@ TEST_CASE("mutex: one that locks again and again keeps nobody out for ever") {
         }
         co_await group.wait();
     });
+}
+
+TEST_CASE("mutex: a waiter that was woken and is cut sends the next one") {
+    mutex mu;
+    auto held = mu.try_lock();
+    std::atomic<int> parked{0};
+    std::atomic<bool> over{false};
+    std::atomic<bool> got{false};
+    sluice::runtime later(sluice::options{.workers = 1});
+    auto first = std::make_unique<sluice::runtime>(sluice::options{.workers = 1});
+    const auto wait_here = [&mu, &parked](std::atomic<bool>* flag) -> task<> {
+        ++parked;
+        const auto guard = co_await mu.lock();
+        if (flag != nullptr) *flag = true;
+    };
+    first->go(wait_here, nullptr);
+    first->go([&parked, &over] {  // keeps the only worker from what is woken below
+        ++parked;
+        while (!over) std::this_thread::yield();
+    });
+    while (parked != 2) std::this_thread::yield();
+    later.go(wait_here, &got);
+    later.block_on([] {});
+    held.unlock();
+    std::thread end([&first] { first.reset(); });
+    std::this_thread::sleep_for(10ms);  // the shutdown has begun; if not, the first one just locks
+    over = true;
+    end.join();
+    while (later.num_tasks() != 0) std::this_thread::yield();
+    CHECK(got);
+}
+
+TEST_CASE("mutex: in a simulation that ends early nobody is woken by one that is cut") {
+    sluice::simulator s;
+    for (std::uint64_t seed = 0; seed != 100; ++seed) {
+        mutex mu;
+        CHECK_THROWS_AS(s.run(
+                            seed,
+                            [](mutex* m) -> task<> {
+                                auto held = co_await m->lock();
+                                for (int i = 0; i != 3; ++i) {
+                                    sluice::go(
+                                        [](mutex* other) -> task<> {
+                                            const auto guard = co_await other->lock();
+                                        },
+                                        m);
+                                }
+                                for (int i = 0; i != 3; ++i) co_await sluice::yield();
+                                held.unlock();
+                                throw std::runtime_error("over");
+                            },
+                            &mu),
+                        std::runtime_error);
+        CHECK(mu.try_lock().owns_lock());
+    }
 }
 
 TEST_CASE("mutex: letting the guard go unlocks, once") {

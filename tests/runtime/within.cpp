@@ -184,3 +184,28 @@ TEST_CASE("within: a bound that wins leaves the sent value with the sender, whic
         EXPECT(token.use_count() == 1);
     });
 }
+
+TEST_CASE(
+    "within: a context that has ended wins, also over what is ready when a wait starts over") {
+    run_on(1, []() -> task<> {
+        sluice::mutex mu;
+        const auto ch = sluice::make_chan<int>(1);
+        auto [ctx, cancel] = sluice::with_cancel(sluice::background());
+        auto held = co_await mu.lock();
+        auto waiter = sluice::spawn(
+            [](sluice::mutex* m, sluice::chan<int> values, sluice::context c) -> task<bool> {
+                const auto got = co_await within(c, select(m->lock(), values.recv()));
+                co_return got.has_value();
+            },
+            &mu, ch, ctx);
+        co_await sluice::yield();
+        held.unlock();
+        auto again = mu.try_lock();  // faster than the waiter
+        EXPECT(again.owns_lock());
+        cancel();
+        EXPECT(ch.try_send(1));
+        const bool got = co_await waiter.join();
+        EXPECT(!got);
+        EXPECT(ch.size() == 1);
+    });
+}
