@@ -31,6 +31,7 @@
 #include <unordered_map>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include <sluice/patterns/seeded_hash.hpp>
 
@@ -185,11 +186,17 @@ public:
     // of the whole map.
     template <typename Fn>
     void for_each_shard(Fn&& fn) {
-        for (std::size_t i = 0; i < count_; ++i) {
-            const std::lock_guard guard(shards_[i].lock);
-            locked_shard view(*this, shards_[i]);
-            fn(view);
-        }
+        for (std::size_t i = 0; i < count_; ++i) with_shard(i, fn);
+    }
+
+    // Calls fn(locked_shard&) with the shard of that number, below shard_count(), locked; gives
+    // back what fn gives.
+    template <typename Fn>
+    decltype(auto) with_shard(std::size_t number, Fn&& fn) {
+        shard& which = shards_[number];
+        const std::lock_guard guard(which.lock);
+        locked_shard view(*this, which);
+        return std::forward<Fn>(fn)(view);
     }
 
     // A copy of the key's value.
@@ -231,12 +238,11 @@ public:
         return total;
     }
 
+    // One atomic step over all shards. The entries are destroyed when no lock is held any more.
     void clear() {
-        for (std::size_t i = 0; i < count_; ++i) {
-            table doomed;
-            const std::lock_guard guard(shards_[i].lock);
-            doomed.swap(shards_[i].entries);
-        }
+        std::vector<table> doomed(count_);
+        const many_guard guard(*this, ~std::uint64_t{0} >> (max_shards - count_));
+        for (std::size_t i = 0; i < count_; ++i) doomed[i].swap(shards_[i].entries);
     }
 
     std::size_t shard_count() const { return count_; }

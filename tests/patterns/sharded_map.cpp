@@ -1,7 +1,9 @@
 #include <sluice/patterns/sharded_map.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -135,6 +137,47 @@ TEST_CASE("sharded_map: several keys change in one step, whatever the order of l
     second.join();
     third.join();
     CHECK(whole);
+}
+
+TEST_CASE("sharded_map: clear is one step, seen in all shards or in none") {
+    sharded_map<int, int> map;
+    constexpr int keys = 20'000;
+    int halves = 0;
+    for (int round = 0; round < 10; ++round) {
+        for (int key = 0; key < keys; ++key) map.insert_or_assign(key, key);
+        std::atomic<bool> done = false;
+        std::thread clears([&] {
+            map.clear();
+            done = true;
+        });
+        bool seen = false;  // that it has happened; then no key may be left
+        for (int key = 0; !done; key = (key + 1) % keys) {
+            const bool gone = !map.find(key);
+            halves += seen && !gone;
+            seen = seen || gone;
+        }
+        clears.join();
+    }
+    CHECK(halves == 0);
+    CHECK(map.size() == 0);
+}
+
+TEST_CASE("sharded_map: clear destroys what it held with no shard locked") {
+    sharded_map<int, std::shared_ptr<void>> map(2);
+    std::size_t left = 99;
+    for (int key = 0; key < 8; ++key)
+        map.insert_or_assign(key, std::shared_ptr<void>(&map, [&](void*) { left = map.size(); }));
+    map.clear();
+    CHECK(left == 0);
+}
+
+TEST_CASE("sharded_map: one shard is locked by its number") {
+    sharded_map<int, int> map(4);
+    for (int key = 0; key < 100; ++key) map.insert_or_assign(key, key);
+    std::size_t total = 0;
+    for (std::size_t i = 0; i < map.shard_count(); ++i)
+        total += map.with_shard(i, [](auto& shard) { return shard.size(); });
+    CHECK(total == 100);
 }
 
 TEST_CASE("sharded_map: no key and no writer is lost between threads") {
