@@ -13,6 +13,8 @@
 #include <sluice/channels/ticker.hpp>
 #include <sluice/channels/timer.hpp>
 #include <sluice/io/tcp.hpp>
+#include <sluice/patterns/sharded_map.hpp>
+#include <sluice/patterns/sync_map.hpp>
 #include <sluice/runtime/blocking.hpp>
 #include <sluice/runtime/context.hpp>
 #include <sluice/runtime/operation.hpp>
