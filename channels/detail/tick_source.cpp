@@ -43,8 +43,11 @@ runnable* tick_source::fire(timer_node& node, wake_list& wakes) noexcept {
     if (self.period_ != 0) {
         const std::int64_t missed =
             (now() - due) / self.period_;  // a late worker skips ticks, it does not catch up
-        self.when = due + (missed + 1) * self.period_;
-        self.timer_node::queue->add(self);  // into the room that it has just left
+        const std::int64_t latest = due + missed * self.period_;
+        if (self.period_ < timer_queue::never - latest) {  // else the next one lies beyond all time
+            self.when = latest + self.period_;
+            self.timer_node::queue->add(self);  // into the room that it has just left
+        }
     }
     return nullptr;
 }

@@ -268,6 +268,20 @@ TEST_CASE("timer 9.4: overflow saturates") {
     });
 }
 
+TEST_CASE("ticker 9.4: a next tick beyond the end of time does not come") {
+    simulated([]() -> task<> {
+        constexpr auto most = std::chrono::nanoseconds::max();
+        const ticker t(most);
+        const ticker other(most / 2);
+        static_cast<void>(co_await t.recv());  // at the end of time, where it stands still
+        static_cast<void>(co_await other.recv());
+        const auto none = co_await select(t.recv(), otherwise);
+        EXPECT(none.index() == 1);
+        t.reset(1s);
+        t.stop();
+    });
+}
+
 TEST_CASE("timer 9.5: a tick carries the time it was due") {
     on_real_workers([]() -> task<> {
         for (int i = 0; i < 20; ++i) {
