@@ -120,7 +120,7 @@ TEST_CASE("sync_map: a value that can only be moved may be stored, swapped and t
     CHECK_FALSE(map.erase(1));
 }
 
-TEST_CASE("sync_map: range sees each key once, with its value") {
+TEST_CASE("sync_map 4.2: range sees each key once, with its value") {
     sync_map<int, int> map;
     for (int key = 0; key < 1'000; ++key) map.store(key, key * key);
     std::map<int, int> seen;
@@ -141,7 +141,7 @@ TEST_CASE("sync_map: range stops when its callback gives false") {
     CHECK(seen == 10);
 }
 
-TEST_CASE("sync_map: the callback of range may call any method, range too") {
+TEST_CASE("sync_map 4.2: the callback of range may call any method, range too") {
     sync_map<int, int> map(1);  // one shard: a lock that were held would be met at once
     for (int key = 0; key < 3; ++key) map.store(key, key);
     int inner = 0;
@@ -313,7 +313,7 @@ task<> trade(traffic t, int me, std::uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("sync_map: of all steps on a key at once each value that was stored leaves once") {
+TEST_CASE("sync_map 4.1: of all steps on a key at once each value that was stored leaves once") {
     const std::uint64_t seed = test_seed();
     CAPTURE(seed);
     on_workers([seed]() -> task<> {
@@ -339,7 +339,7 @@ void in_threads(int count, F fn) {
 
 }  // namespace
 
-TEST_CASE("sync_map: of those who store, take or replace the same at once one succeeds") {
+TEST_CASE("sync_map 4.1: of those who store, take or replace the same at once one succeeds") {
     sync_map<int, int> map;
     constexpr int rounds = 5'000;
     std::atomic<int> stored = 0;
@@ -383,7 +383,7 @@ TEST_CASE("sync_map: compare_and_swap loses no update of many tasks") {
     });
 }
 
-TEST_CASE("sync_map: range sees every key that stays, once, while others come, go and change") {
+TEST_CASE("sync_map 4.2: range sees every key that stays, once, while others come, go and change") {
     sync_map<int, int> map;
     constexpr int keys = 512;
     for (int key = 1; key <= keys; ++key) map.store(key, key);

@@ -62,7 +62,7 @@ task<int> woken(place* p) {
 
 }  // namespace
 
-TEST_CASE("cond: signal wakes one, whoever waits longest; nobody is woken without a signal") {
+TEST_CASE("cond 4.2: signal wakes one, whoever waits longest; nobody is woken without a signal") {
     on_workers([]() -> task<> {
         place p;
         sluice::wait_group group;
@@ -84,7 +84,7 @@ TEST_CASE("cond: signal wakes one, whoever waits longest; nobody is woken withou
     });
 }
 
-TEST_CASE("cond: broadcast wakes all who wait then, and nobody who comes later") {
+TEST_CASE("cond 4.2: broadcast wakes all who wait then, and nobody who comes later") {
     on_workers([]() -> task<> {
         place p;
         sluice::wait_group group;
@@ -106,7 +106,7 @@ TEST_CASE("cond: broadcast wakes all who wait then, and nobody who comes later")
     });
 }
 
-TEST_CASE("cond: a wait takes its place before the mutex is released, so no signal is lost") {
+TEST_CASE("cond 4.1: a wait takes its place before the mutex is released, so no signal is lost") {
     on_workers([]() -> task<> {
         place p;
         std::deque<int> items;
@@ -181,7 +181,7 @@ TEST_CASE("cond: the predicate's exception ends the wait, with the mutex held") 
     });
 }
 
-TEST_CASE("cond: a bounded wait that fails holds the mutex again, if it must wait for it too") {
+TEST_CASE("cond 4.3: a bounded wait that fails holds the mutex again, if it must wait for it too") {
     on_workers([]() -> task<> {
         place p;
         auto guard = co_await p.mu.lock();

@@ -160,7 +160,7 @@ TEST_CASE("rw_mutex: unlock_shared of one that no reader holds is fatal") {
     CHECK(aborts_saying(end, "unlock_shared of an rw_mutex that no reader holds"));
 }
 
-TEST_CASE("wait_group: a negative counter is fatal") {
+TEST_CASE("wait_group 4.1: a negative counter is fatal") {
     const child_end end = run_child([] {
         sluice::wait_group group;
         group.add(1);

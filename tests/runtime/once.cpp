@@ -18,7 +18,7 @@
 using namespace std::chrono_literals;
 using sluice::task;
 
-TEST_CASE("once: of concurrent callers one function runs, and all wait for its end") {
+TEST_CASE("once 4.1: of concurrent callers one function runs, and all wait for its end") {
     on_workers([]() -> task<> {
         for (int round = 0; round != 50; ++round) {
             sluice::once o;
@@ -42,7 +42,7 @@ TEST_CASE("once: of concurrent callers one function runs, and all wait for its e
     });
 }
 
-TEST_CASE("once: the failure of its function is thrown to every caller") {
+TEST_CASE("once 4.2: the failure of its function is thrown to every caller") {
     on_workers([]() -> task<> {
         sluice::once o;
         int failed = 0;
@@ -127,7 +127,7 @@ TEST_CASE("once_value: its value can be raced and bounded") {
     });
 }
 
-TEST_CASE("once_value: the same failure for every caller, then and later") {
+TEST_CASE("once_value 4.2: the same failure for every caller, then and later") {
     on_workers([]() -> task<> {
         int ran = 0;
         sluice::once_value broken([&ran]() -> task<int> {

@@ -12,7 +12,7 @@
 
 using sluice::task;
 
-TEST_CASE("pool: gives what was put, and makes new ones when none is idle") {
+TEST_CASE("pool 4.1: gives what was put, and makes new ones when none is idle") {
     int made = 0;
     sluice::pool numbers([&made] { return ++made; });
     CHECK(numbers.get() == 1);
@@ -32,7 +32,8 @@ TEST_CASE("pool: items beyond max_idle are destroyed") {
     CHECK(*none.get() == 1);
 }
 
-TEST_CASE("pool: an item is one task's alone, and shows what was done before put, under stress") {
+TEST_CASE(
+    "pool 4.2: an item is one task's alone, and shows what was done before put, under stress") {
     on_workers([]() -> task<> {
         struct item {
             int plain = 0;

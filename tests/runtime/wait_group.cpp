@@ -34,7 +34,7 @@ TEST_CASE("wait_group: waits until the counter is zero, and not at all if it is"
     });
 }
 
-TEST_CASE("wait_group: what the tasks did before done is visible after wait") {
+TEST_CASE("wait_group 4.3: what the tasks did before done is visible after wait") {
     on_workers([]() -> task<> {
         for (int round = 0; round != 500; ++round) {
             wait_group group;
@@ -53,7 +53,7 @@ TEST_CASE("wait_group: what the tasks did before done is visible after wait") {
     });
 }
 
-TEST_CASE("wait_group: any number of tasks may wait") {
+TEST_CASE("wait_group 4.4: any number of tasks may wait") {
     on_workers([]() -> task<> {
         wait_group work;
         wait_group waiters;
