@@ -1,6 +1,7 @@
 #include <sluice/io/tcp.hpp>
 
 #include <cerrno>
+#include <cstring>
 #include <mutex>
 #include <stdexcept>
 
@@ -9,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <sluice/io/detail/simulated_tcp.hpp>
 
 namespace sluice::io {
 
@@ -24,27 +27,43 @@ detail::descriptor* checked(const detail::descriptor_handle& h) {
     return h.get();
 }
 
-// The call with the descriptor's number, which cannot be closed, and so not reused, meanwhile.
-template <class Call>
-result<> with_open(const detail::descriptor_handle& h, Call call) {
+// The call with the descriptor's number, which cannot be closed, and so not reused, meanwhile; in a
+// simulation the other call, which gives 0 or -errno, with the socket in memory.
+template <class Call, class InMemory>
+result<> with_open(const detail::descriptor_handle& h, Call call, InMemory in_memory) {
     detail::descriptor& d = *checked(h);
     const std::lock_guard guard(d.gate());
     if (d.closed()) return fail(std::make_error_code(std::errc::bad_file_descriptor));
+    if (detail::simulated_socket* const s = d.simulated()) {
+        const int error = -in_memory(*s);
+        if (error == 0) return {};
+        return fail(std::error_code(error, std::generic_category()));
+    }
     if (call(d.fd()) == 0) return {};
     return fail(last_error());
 }
 
+// A socket in memory has no options.
 result<> set_option(const detail::descriptor_handle& h, int level, int name, int value) {
-    return with_open(h,
-                     [=](int fd) { return ::setsockopt(fd, level, name, &value, sizeof value); });
+    return with_open(
+        h, [=](int fd) { return ::setsockopt(fd, level, name, &value, sizeof value); },
+        [](detail::simulated_socket&) { return 0; });
 }
 
-template <class Call>
-result<endpoint> address_of(const detail::descriptor_handle& h, Call call) {
+template <class Call, class InMemory>
+result<endpoint> address_of(const detail::descriptor_handle& h, Call call, InMemory in_memory) {
     sockaddr_storage storage{};
     socklen_t size = sizeof storage;
     auto* const address = reinterpret_cast<sockaddr*>(&storage);
-    const auto done = with_open(h, [&](int fd) { return call(fd, address, &size); });
+    const auto done = with_open(
+        h, [&](int fd) { return call(fd, address, &size); },
+        [&](detail::simulated_socket& s) {
+            const result<endpoint> e = (s.*in_memory)();
+            if (!e) return -e.error().value();
+            size = e->size();
+            std::memcpy(address, e->data(), size);
+            return 0;
+        });
     if (!done) return fail(done.error());
     return endpoint(address, size);
 }
@@ -66,6 +85,15 @@ ssize_t uninterrupted(Call call) noexcept {
     }
 }
 
+simulated_stream& stream_of(simulated_socket& s) noexcept {
+    return static_cast<simulated_stream&>(s);
+}
+
+ssize_t send_some(const descriptor& to, std::span<const std::byte> bytes) noexcept {
+    if (simulated_socket* const s = to.simulated()) return stream_of(*s).send(bytes);
+    return uninterrupted([&] { return ::send(to.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL); });
+}
+
 }  // namespace
 
 int open_socket(int family) noexcept {
@@ -80,13 +108,16 @@ int read_leaf::attempt() noexcept {
         count_ = static_cast<std::size_t>(taken);
         return 0;
     }
+    simulated_socket* const simulated = of().simulated();
     const ssize_t n =
-        uninterrupted([this] { return ::recv(fd(), buffer_.data(), buffer_.size(), 0); });
+        simulated != nullptr
+            ? stream_of(*simulated).receive(buffer_)
+            : uninterrupted([this] { return ::recv(fd(), buffer_.data(), buffer_.size(), 0); });
     if (n < 0) return static_cast<int>(-n);
     count_ = static_cast<std::size_t>(n);
     // Less than was asked for: the socket is empty now, and the next read need not find that out by
     // a call.
-    if (count_ != 0 && count_ < buffer_.size()) {
+    if (simulated == nullptr && count_ != 0 && count_ < buffer_.size()) {
         of().drained();
     } else {
         of().not_drained();
@@ -100,6 +131,7 @@ read_leaf::result_type read_leaf::take() const noexcept {
 }
 
 int readable_leaf::attempt() noexcept {
+    if (simulated_socket* const s = of().simulated()) return stream_of(*s).readable() ? 0 : EAGAIN;
     if (of().has_received()) return 0;
     if (of().receives()) return EAGAIN;
     if (of().had_edge(side::read)) return 0;
@@ -114,8 +146,7 @@ readable_leaf::result_type readable_leaf::take() const noexcept {
 }
 
 int write_leaf::attempt() noexcept {
-    const ssize_t n =
-        uninterrupted([this] { return ::send(fd(), bytes_.data(), bytes_.size(), MSG_NOSIGNAL); });
+    const ssize_t n = send_some(of(), bytes_);
     if (n < 0) return static_cast<int>(-n);
     count_ = static_cast<std::size_t>(n);
     return 0;
@@ -128,8 +159,7 @@ write_leaf::result_type write_leaf::take() const noexcept {
 
 int write_all_leaf::attempt() noexcept {
     while (!bytes_.empty()) {
-        const ssize_t n = uninterrupted(
-            [this] { return ::send(fd(), bytes_.data(), bytes_.size(), MSG_NOSIGNAL); });
+        const ssize_t n = send_some(of(), bytes_);
         if (n < 0) return static_cast<int>(-n);
         bytes_ = bytes_.subspan(static_cast<std::size_t>(n));
     }
@@ -143,9 +173,14 @@ write_all_leaf::result_type write_all_leaf::take() const noexcept {
 
 accept_leaf::~accept_leaf() {
     if (accepted_ >= 0) ::close(accepted_);
+    if (simulated_ != nullptr) simulated_->close();
 }
 
 int accept_leaf::attempt() noexcept {
+    if (simulated_socket* const s = of().simulated()) {
+        simulated_ = static_cast<simulated_listener*>(s)->accept();
+        return simulated_ != nullptr ? 0 : EAGAIN;
+    }
     for (;;) {
         const ssize_t n = uninterrupted([this]() -> ssize_t {
             return ::accept4(fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -161,11 +196,14 @@ int accept_leaf::attempt() noexcept {
 
 accept_leaf::result_type accept_leaf::take() {
     if (error()) return fail(error());
+    if (simulated_ != nullptr)
+        return tcp_stream(descriptor_handle(*std::exchange(simulated_, nullptr)));
     return tcp_stream(descriptor_handle(std::exchange(accepted_, -1)));
 }
 
 int connect_leaf::attempt() noexcept {
     if (failure_) return 0;
+    if (simulated_socket* const s = of().simulated()) return -stream_of(*s).connect();
     if (!std::exchange(begun_, true)) {
         const ssize_t n = uninterrupted(
             [this]() -> ssize_t { return ::connect(fd(), to_->data(), to_->size()); });
@@ -183,8 +221,10 @@ int connect_leaf::attempt() noexcept {
 connect_leaf::result_type connect_leaf::take() {
     if (failure_) return fail(failure_);
     if (error()) return fail(error());
-    const int on = 1;
-    ::setsockopt(fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (of().simulated() == nullptr) {
+        const int on = 1;
+        ::setsockopt(fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
     return tcp_stream(std::move(socket_));
 }
 
@@ -207,7 +247,9 @@ write_all_operation tcp_stream::write_all(std::span<const std::byte> bytes) cons
 }
 
 result<> tcp_stream::shutdown() const {
-    return with_open(socket_, [](int fd) { return ::shutdown(fd, SHUT_WR); });
+    return with_open(
+        socket_, [](int fd) { return ::shutdown(fd, SHUT_WR); },
+        [](detail::simulated_socket& s) { return detail::stream_of(s).shutdown(); });
 }
 
 result<> tcp_stream::set_nodelay(bool on) const {
@@ -221,11 +263,11 @@ result<> tcp_stream::set_keepalive(std::chrono::seconds idle) const {
 }
 
 result<endpoint> tcp_stream::local_address() const {
-    return address_of(socket_, ::getsockname);
+    return address_of(socket_, ::getsockname, &detail::simulated_socket::local_address);
 }
 
 result<endpoint> tcp_stream::remote_address() const {
-    return address_of(socket_, ::getpeername);
+    return address_of(socket_, ::getpeername, &detail::simulated_socket::remote_address);
 }
 
 int tcp_stream::native_handle() const {
@@ -237,7 +279,7 @@ accept_operation tcp_listener::accept() const {
 }
 
 result<endpoint> tcp_listener::local_address() const {
-    return address_of(socket_, ::getsockname);
+    return address_of(socket_, ::getsockname, &detail::simulated_socket::local_address);
 }
 
 int tcp_listener::native_handle() const {
@@ -251,6 +293,11 @@ result<tcp_listener> listen_tcp(std::string_view address, listen_options options
 }
 
 result<tcp_listener> listen_tcp(const endpoint& address, listen_options options) {
+    if (auto* const network = detail::simulated_tcp::here()) {
+        const auto made = network->listen(address, options.backlog, options.reuse_port);
+        if (!made) return fail(made.error());
+        return tcp_listener(detail::descriptor_handle(**made));
+    }
     const int fd = detail::open_socket(address.family());
     if (fd == -EAFNOSUPPORT && address.is_any_v6())
         return listen_tcp(endpoint::any_v4(address.port()), options);
@@ -274,6 +321,10 @@ connect_operation connect_tcp(std::string_view address) {
 }
 
 connect_operation connect_tcp(const endpoint& address) {
+    if (auto* const network = detail::simulated_tcp::here()) {
+        return connect_operation(std::in_place, detail::descriptor_handle(network->stream(address)),
+                                 address, std::error_code());
+    }
     const int fd = detail::open_socket(address.family());
     if (fd < 0) {
         return connect_operation(std::in_place, detail::descriptor_handle(-1), address,

@@ -8,6 +8,9 @@
 // Streams and listeners are move-only. Letting one go closes it. Any task may use it, on any
 // worker; one reader and one writer at a time make sense of a stream. Memory: 256 bytes each;
 // no buffer is kept while a read waits.
+//
+// In a simulation (runtime/simulate.hpp) all of it goes on in memory: options of sockets do nothing
+// then, and native_handle() is negative.
 #pragma once
 
 #include <chrono>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <stdexcept>
@@ -13,6 +14,26 @@
 
 namespace sluice {
 
+/// The network of a simulation: TCP in memory, where every address is at home. A program that is
+/// right runs in it as it stands; resets and losses are for whoever asks for them.
+struct simulated_network {
+    /// A segment (what one write took, a connect, an end) is under way for a time between these
+    /// two, drawn for each. It never overtakes another one of its connection in its direction.
+    std::chrono::nanoseconds min_delay = std::chrono::microseconds(100);
+    std::chrono::nanoseconds max_delay = std::chrono::milliseconds(1);
+    /// Bytes of a direction that are under way or not read yet, at most: then its writer waits.
+    std::size_t buffer = 16 * 1024;
+    // Probabilities, each from 0 to 1.
+    /// Of a read, or a write, to take a part of what it could.
+    double partial = 0.25;
+    /// Of a segment to be lost. It is sent again after 200 ms (a connect after 1 s), then after
+    /// twice that, and so on; those behind it wait for it. Lost 16 times in a row (a connect 7),
+    /// its sender gives up with ETIMEDOUT, and the other end hears nothing.
+    double drop = 0;
+    /// Of a segment to be the end of its connection: both ends get ECONNRESET.
+    double reset = 0;
+};
+
 /// What decides a simulation.
 struct simulation {
     std::uint64_t seed = 1;
@@ -21,6 +42,7 @@ struct simulation {
     /// A simulation that resumes tasks more often than this has failed: most likely a task spins
     /// until time has passed, which it does not while a task is ready.
     std::uint64_t max_steps = 10'000'000;
+    simulated_network network = {};
 };
 
 /// Runs programs as run() does, but on the calling thread alone: which ready task runs next, where
@@ -28,13 +50,17 @@ struct simulation {
 /// from a seed. Time stands still while a task is ready; then it jumps to the next timer, so that
 /// sleeping costs nothing. The same program with the same seed does the same, as long as it takes
 /// nothing from outside: other threads, real clocks (use sluice::now()), addresses, random devices.
-/// blocking() calls its function at once; I/O that would wait for the kernel fails with ENOTSUP.
+/// blocking() calls its function at once. Sockets made in a simulation are of its own network
+/// (simulated_network), and closed at its end; one brought along from outside fails with ENOTSUP
+/// where it would wait for the kernel.
 /// A simulator is for one thread at a time, which must not be a worker; it may run any number of
 /// simulations, one after the other, and is cheaper than a new one for each.
 class simulator {
 public:
-    /// max_steps: see simulation. Throws std::bad_alloc.
-    explicit simulator(std::uint64_t max_steps = simulation().max_steps);
+    /// See simulation. Throws std::bad_alloc, and std::invalid_argument for a network that cannot
+    /// be.
+    explicit simulator(std::uint64_t max_steps = simulation().max_steps,
+                       const simulated_network& network = {});
     simulator(const simulator&) = delete;
     simulator& operator=(const simulator&) = delete;
     ~simulator();
@@ -53,7 +79,7 @@ public:
 
     /// A hash of every choice made and every move of the clock: equal for equal runs.
     std::uint64_t trace() const noexcept;
-    /// How often a task was resumed.
+    /// How often a task was resumed, or something arrived from the network.
     std::uint64_t steps() const noexcept;
     /// Virtual time from start to end.
     std::chrono::nanoseconds elapsed() const noexcept;
@@ -85,7 +111,8 @@ void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void
 /// One simulation of fn(args...): see simulator::run.
 template <class F, class... Args>
 detail::run_result<F, Args...> simulate(simulation s, F&& fn, Args&&... args) {
-    return simulator(s.max_steps).run(s.seed, std::forward<F>(fn), std::forward<Args>(args)...);
+    return simulator(s.max_steps, s.network)
+        .run(s.seed, std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
 /// Simulates fn() with one seed after the other. The first that fails ends it with
@@ -96,7 +123,7 @@ void explore(simulation s, F fn) {
     struct all {
         simulator world;
         F& fn;
-    } a{simulator(s.max_steps), fn};
+    } a{simulator(s.max_steps, s.network), fn};
     detail::explore_seeds(
         s,
         [](void* context, std::uint64_t seed) {

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <sluice/io/detail/io_operation.hpp>
+#include <sluice/io/detail/simulated_tcp.hpp>
 #include <sluice/runtime/detail/completer.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 
@@ -37,6 +38,14 @@ descriptor* descriptor::make(int fd) {
         ::close(fd);
         throw;
     }
+}
+
+descriptor* descriptor::make(simulated_socket& socket) {
+    void* const memory = frame_pool::allocate(sizeof(descriptor) + sizeof(simulated_socket*));
+    auto* const d = ::new (memory) descriptor(in_memory);
+    ::new (static_cast<void*>(d + 1)) simulated_socket*(&socket);
+    socket.watcher = d;
+    return d;
 }
 
 descriptor::~descriptor() {
@@ -74,11 +83,11 @@ int descriptor::start(registration& r) noexcept {
 }
 
 int descriptor::watch() noexcept {
-    return poll_.home == nullptr ? start(poll_) : 0;
+    return poll_.home == nullptr && fd_ != in_memory ? start(poll_) : 0;
 }
 
 int descriptor::watch_stream() noexcept {
-    if (receive_.home != nullptr || poll_.home != nullptr) return 0;
+    if (receive_.home != nullptr || poll_.home != nullptr || fd_ == in_memory) return 0;
     // acquire: pairs with the release in drain().
     if (!bulk_ && !receive_.in_inbox.load(sluice::detail::acquire)) {
         receive_stopped_ = false;
@@ -247,7 +256,9 @@ void descriptor::close() noexcept {
         closed_ = true;
         serve(side::read, wakes);
         serve(side::write, wakes);
-        if (poll_.home == nullptr && receive_.home == nullptr) {
+        if (simulated_socket* const s = simulated()) {
+            s->close();
+        } else if (poll_.home == nullptr && receive_.home == nullptr) {
             ::close(fd_);
             number_closed_ = true;
         } else {

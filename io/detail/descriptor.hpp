@@ -9,7 +9,8 @@
 //   registration (reactor.hpp) with the reactor of the worker it runs on. On io_uring a stream's
 //   reads are served by a receive: what arrives goes straight to the reader who waits, and what
 //   nobody waits for is queued here in chunks. A stream that fills whole buffers is better off with
-//   reads of its own; its receive ends, and edges serve it from then on.
+//   reads of its own; its receive ends, and edges serve it from then on. In a simulation a socket
+//   in memory stands in place of the number; it tells edges without a registration.
 //
 // Invariants (under gate_)
 //   Whoever waits at a side waits because an attempt there would block.
@@ -28,6 +29,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <utility>
 
@@ -48,10 +50,14 @@ enum class readiness : std::uint8_t {
     no,       // an attempt would block
 };
 
+class simulated_socket;
+
 class descriptor {
 public:
     /// Owns fd from now on. Closes it on failure. Throws std::bad_alloc.
     static descriptor* make(int fd);
+    /// Stands before a socket of a simulation (simulated_tcp.hpp). Throws std::bad_alloc.
+    static descriptor* make(simulated_socket& socket);
     descriptor(const descriptor&) = delete;
     descriptor& operator=(const descriptor&) = delete;
 
@@ -60,6 +66,12 @@ public:
 
     spin_lock& gate() noexcept { return gate_; }
     int fd() const noexcept { return fd_; }
+    /// The socket behind it, while it is open; null: it is the kernel's.
+    simulated_socket* simulated() const noexcept {
+        if (fd_ != in_memory) [[likely]]
+            return nullptr;
+        return *reinterpret_cast<simulated_socket* const*>(this + 1);
+    }
 
     // Gate held.
 
@@ -139,6 +151,8 @@ private:
         // The end of the buffer: compilers put a frame's small members behind its large ones.
         sluice::detail::atomic<std::uintptr_t> behind{0};
     };
+    // fd_ of one before a socket in memory, whose address stands behind the descriptor.
+    static constexpr int in_memory = std::numeric_limits<int>::min();
     static constexpr int open = -1;  // receive_end_ of a stream that goes on
     static constexpr std::size_t most_queued = 64 * 1024;
 
@@ -150,7 +164,8 @@ private:
             __builtin_prefetch(reinterpret_cast<const void*>(from + 64 * line), 1);
     }
     bool watched(side s) const noexcept {
-        return poll_.home != nullptr || (s == side::read && receive_.home != nullptr);
+        return poll_.home != nullptr || (s == side::read && receive_.home != nullptr) ||
+               fd_ == in_memory;
     }
     static std::size_t index(side s) noexcept { return static_cast<std::size_t>(s); }
     void serve(side s, sluice::detail::wake_list& wakes) noexcept;
@@ -186,6 +201,7 @@ class descriptor_handle {
 public:
     descriptor_handle() noexcept = default;
     explicit descriptor_handle(int fd) : descriptor_(descriptor::make(fd)) {}
+    explicit descriptor_handle(simulated_socket& s) : descriptor_(descriptor::make(s)) {}
     descriptor_handle(descriptor_handle&& other) noexcept
         : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
     descriptor_handle& operator=(descriptor_handle&& other) noexcept {

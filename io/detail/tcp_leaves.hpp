@@ -14,6 +14,8 @@ class tcp_stream;
 
 namespace sluice::io::detail {
 
+class simulated_stream;
+
 class read_leaf final : public io_leaf {
 public:
     using result_type = result<std::size_t>;
@@ -76,6 +78,7 @@ public:
 private:
     int attempt() noexcept override;
     int accepted_ = -1;
+    simulated_stream* simulated_ = nullptr;  // in its place
 };
 
 class connect_leaf final : public io_leaf {
