@@ -44,14 +44,19 @@ private:
 
 }  // namespace
 
-template <class Visit>
-bool multi_wait::poll(Visit visit) noexcept {
-    std::array<std::uint32_t, on_stack> stack_room;
+// Into `stack_room`, or for many leaves into the room behind them and the gates.
+const std::uint32_t* multi_wait::draw_order(
+    std::array<std::uint32_t, on_stack>& stack_room) noexcept {
     auto* const order = count_ <= on_stack
                             ? stack_room.data()
                             : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
     poll_order sink(order, this_threads_worker->random());
     behaviour_->order(*this, sink);
+    return order;
+}
+
+template <class Visit>
+bool multi_wait::poll(const std::uint32_t* order, Visit visit) noexcept {
     for (std::uint32_t k = 0; k != count_; ++k) {
         if (!visit(*leaves_[order[k]])) continue;
         state_.store(order[k], relaxed);
@@ -65,7 +70,8 @@ bool multi_wait::attempt(leaf** leaves, std::uint32_t count, const behaviour& b)
     count_ = count;
     behaviour_ = &b;
     // A winner that promised too much was asked once: it does not win again.
-    while (poll([](leaf& l) { return l.try_commit(); })) {
+    std::array<std::uint32_t, on_stack> room;
+    while (poll(draw_order(room), [](leaf& l) { return l.try_commit(); })) {
         if (b.finish(*this)) return true;
     }
     return false;
@@ -98,13 +104,15 @@ bool multi_wait::wait_once() noexcept {
     // Behind many leaves there is room for the gates, and behind that for the order.
     auto* const room =
         count_ <= on_stack ? stack_room.data() : reinterpret_cast<spin_lock**>(leaves_ + count_);
+    std::array<std::uint32_t, on_stack> order_room;
+    const std::uint32_t* const order = draw_order(order_room);
     wake_list wakes;
     {
         gate_set gates(leaves_, count_, room);
         const auto commit = [&wakes](leaf& l) {
             return rendezvous_at(l) ? l.commit(wakes) : l.try_commit();
         };
-        if (poll(commit)) {
+        if (poll(order, commit)) {
             gates.unlock();
             wakes.wake_all();
             return false;
@@ -116,11 +124,13 @@ bool multi_wait::wait_once() noexcept {
         regained_ = 0;
         own_leaves();
         state_.store(enlisting, relaxed);  // published by the gates' release
-        for (std::uint32_t i = 0; i != count_; ++i) {
-            if (rendezvous_at(*leaves_[i])) leaves_[i]->enlist();
+        // In that order too: of cases at one channel its counterpart takes the first in line.
+        for (std::uint32_t k = 0; k != count_; ++k) {
+            leaf& l = *leaves_[order[k]];
+            if (rendezvous_at(l)) l.enlist();
         }
     }
-    enlist_one_sided(wakes);
+    enlist_one_sided(order, wakes);
     give_up();
     std::uint32_t expected = enlisting;
     // release: pairs with the acquire in try_win(); the completer may ready the task from here on.
@@ -134,8 +144,9 @@ bool multi_wait::wait_once() noexcept {
     return !regain();
 }
 
-void multi_wait::enlist_one_sided(wake_list& wakes) noexcept {
-    for (std::uint32_t i = 0; i != count_; ++i) {
+void multi_wait::enlist_one_sided(const std::uint32_t* order, wake_list& wakes) noexcept {
+    for (std::uint32_t k = 0; k != count_; ++k) {
+        const std::uint32_t i = order[k];
         leaf& l = *leaves_[i];
         spin_lock* const gate = l.gate();
         if (gate == nullptr || l.rendezvous()) continue;

@@ -33,6 +33,7 @@
 // claim two state words at once).
 #pragma once
 
+#include <array>
 #include <utility>
 
 #include <sluice/runtime/detail/waiter.hpp>
@@ -130,9 +131,10 @@ private:
 
     bool wait_once() noexcept;
     void own_leaves() noexcept;
+    const std::uint32_t* draw_order(std::array<std::uint32_t, on_stack>& stack_room) noexcept;
     template <class Visit>
-    bool poll(Visit visit) noexcept;
-    void enlist_one_sided(wake_list& wakes) noexcept;
+    bool poll(const std::uint32_t* order, Visit visit) noexcept;
+    void enlist_one_sided(const std::uint32_t* order, wake_list& wakes) noexcept;
     void give_up() noexcept;
     void retire() noexcept;
     bool regain() noexcept;

@@ -187,20 +187,68 @@ TEST_CASE("select 2.11: a case that leaves the middle of a line leaves its neigh
 
 namespace {
 
-// Makes the second channel ready before it takes away what made the first one so: at any moment
-// one of the two is ready.
-task<> move_readiness(chan<int> from, chan<int> to, bool by_close) {
-    if (by_close) {
-        to.close();
-    } else {
-        co_await to.send(1);
+// Two tasks that do each round at the same time.
+class rounds {
+public:
+    task<> begin() {
+        const int mine = 1 + arrived_.fetch_add(1);
+        while (arrived_.load() < mine + mine % 2) co_await yield();
     }
-    static_cast<void>(from.try_recv());
+
+private:
+    std::atomic<int> arrived_ = 0;
+};
+
+// Which channels of a round are ready at any moment: the first until the second is.
+struct moving {
+    std::vector<std::pair<chan<int>, chan<int>>> all;
+    bool by_close;
+
+    explicit moving(bool close) : by_close(close) {
+        for (int i = 0; i < 20'000; ++i) {
+            all.emplace_back(make_chan<int>(1), make_chan<int>(by_close ? 0 : 1));
+            EXPECT(all.back().first.try_send(1));
+        }
+    }
+};
+
+task<> move_readiness(rounds* r, const moving* m) {
+    for (std::size_t i = 0; i != m->all.size(); ++i) {
+        const auto& [from, to] = m->all[i];
+        co_await r->begin();
+        for (std::atomic<std::size_t> spin = 0; spin < i % 32; ++spin) continue;
+        if (m->by_close) {
+            to.close();
+        } else {
+            EXPECT(to.try_send(1));
+        }
+        static_cast<void>(from.try_recv());
+    }
 }
 
-task<> try_either(chan<int> a, chan<int> b) {
-    const auto got = co_await select(a.recv(), b.recv(), otherwise);
-    EXPECT(got.index() != 2);
+task<> try_either(rounds* r, const moving* m) {
+    for (std::size_t i = 0; i != m->all.size(); ++i) {
+        const auto& [from, to] = m->all[i];
+        co_await r->begin();
+        const auto got = co_await select(to.recv(), from.recv(), otherwise);
+        EXPECT(got.index() != 2);
+    }
+}
+
+task<> close_and_empty(rounds* r, const moving* m) {
+    for (const auto& [ch, unused] : m->all) {
+        co_await r->begin();
+        ch.close();
+        static_cast<void>(ch.try_recv());
+    }
+}
+
+task<> try_the_first(rounds* r, const moving* m) {
+    for (const auto& [ch, unused] : m->all) {
+        co_await r->begin();
+        const auto got = co_await select(ch.recv(), otherwise);
+        EXPECT(got.index() == 0);
+    }
 }
 
 }  // namespace
@@ -209,14 +257,11 @@ TEST_CASE(
     "select 2.3: a try sees one moment of all its channels: it misses no readiness that moves") {
     for (const bool by_close : {false, true}) {
         on_crews([by_close](crew& c) {
-            for (int round = 0; round < 1'500; ++round) {
-                const auto first = make_chan<int>(1);
-                const auto second = make_chan<int>(by_close ? 0 : 1);
-                EXPECT(first.try_send(1));
-                c.go(try_either, first, second);
-                c.go(move_readiness, first, second, by_close);
-                c.wait();
-            }
+            rounds r;
+            const moving m(by_close);
+            c.go(try_either, &r, &m);
+            c.go(move_readiness, &r, &m);
+            c.wait();
         });
     }
 }
@@ -225,19 +270,11 @@ TEST_CASE(
     "select 2.3: a try on a channel with a value that is closed before it is emptied finds it "
     "ready") {
     on_crews([](crew& c) {
-        for (int round = 0; round < 1'500; ++round) {
-            const auto ch = make_chan<int>(1);
-            EXPECT(ch.try_send(1));
-            c.go(
-                [](chan<int> from) -> task<> {
-                    const auto got = co_await select(from.recv(), otherwise);
-                    EXPECT(got.index() == 0);
-                },
-                ch);
-            ch.close();
-            static_cast<void>(ch.try_recv());
-            c.wait();
-        }
+        rounds r;
+        const moving m(true);
+        c.go(try_the_first, &r, &m);
+        c.go(close_and_empty, &r, &m);
+        c.wait();
     });
 }
 
@@ -382,5 +419,29 @@ TEST_CASE("select 2.2: of two ready sends on one channel each is taken now and t
         int ones = 0;
         while (const auto v = ch.try_recv()) ones += *v;
         EXPECT(ones > n / 10 && ones < n - n / 10);
+    });
+}
+
+TEST_CASE("select 2.7: of two sends on one channel that wait, each goes now and then") {
+    on_workers([]() -> task<> {
+        constexpr int n = 400;
+        const auto ch = make_chan<int>();
+        sluice::wait_group group;
+        group.go(
+            [](chan<int> to) -> task<> {
+                for (int i = 0; i < n; ++i) {
+                    const auto got = co_await select(to.send(1), to.send(0));
+                    EXPECT(got.index() < 2);
+                }
+            },
+            ch);
+        int ones = 0;
+        for (int i = 0; i < n; ++i) {
+            co_await yield();
+            const auto v = co_await ch.recv();
+            ones += *v;
+        }
+        EXPECT(ones > n / 10 && ones < n - n / 10);
+        co_await group.wait();
     });
 }
