@@ -55,7 +55,7 @@ public:
         std::uint64_t fraction = random_.next();
         for (std::uint32_t k = 0; k != n; ++k) {
             if (k >= enough_for) fraction = random_.next();
-            const auto scaled = static_cast<unsigned __int128>(fraction) * (n - k);
+            const wide scaled = static_cast<wide>(fraction) * (n - k);
             std::swap(room[k], room[k + static_cast<std::uint32_t>(scaled >> 64)]);
             fraction = static_cast<std::uint64_t>(scaled);
             visit(room[k]);
@@ -63,6 +63,7 @@ public:
     }
 
 private:
+    __extension__ typedef unsigned __int128 wide;
     static constexpr std::uint32_t enough_for = 8;
 
     std::uint32_t* next_;
