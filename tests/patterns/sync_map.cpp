@@ -306,7 +306,8 @@ void one_step(const traffic& t, int key, unsigned how, int fresh) {
 task<> trade(traffic t, int me, std::uint64_t seed) {
     std::minstd_rand random(static_cast<unsigned>(seed) + static_cast<unsigned>(me));
     for (int i = 0; i < values_each; ++i) {
-        one_step(t, static_cast<int>(random() % 3), random() % 5, me * values_each + i);
+        one_step(t, static_cast<int>(random() % 3), static_cast<unsigned>(random() % 5),
+                 me * values_each + i);
         if (random() % 16 == 0) co_await yield();
     }
 }
