@@ -21,7 +21,8 @@ class gate_set {
 public:
     gate_set(leaf** leaves, std::uint32_t count, spin_lock** room) noexcept : gates_(room) {
         for (std::uint32_t i = 0; i != count; ++i) {
-            if (rendezvous_at(*leaves[i])) gates_[size_++] = leaves[i]->gate();
+            if (!leaves[i]->rendezvous()) continue;
+            if (spin_lock* const g = leaves[i]->gate()) gates_[size_++] = g;
         }
         if (size_ > 1) {
             std::sort(gates_, gates_ + size_);
@@ -32,6 +33,7 @@ public:
     gate_set(const gate_set&) = delete;
     gate_set& operator=(const gate_set&) = delete;
     ~gate_set() { unlock(); }
+
     void unlock() noexcept {
         for (std::uint32_t i = size_; i != 0; --i) gates_[i - 1]->unlock();
         size_ = 0;

@@ -5,10 +5,9 @@
 //   a socket. It has a lock (its gate) and lists of leaves. An operation owns one leaf per source
 //   it waits for. An awaited operation with one leaf is a sole wait: the leaf's owner is the task's
 //   frame itself (or what stands in for it, io_leaf::start_over(), mutex_waiter). Several leaves
-//   (select, within)
-//   belong to a multi_wait, which is then their owner and decides which of them wins. A completer
-//   is whoever makes a source ready: it claims a leaf and delivers under the gate, releases the
-//   gate, and then readies the owner.
+//   (select, within) belong to a multi_wait, which is then their owner and decides which of them
+//   wins. A completer is whoever makes a source ready: it claims a leaf and delivers under the
+//   gate, releases the gate, and then readies the owner.
 //
 // Invariants
 //   A leaf is linked, unlinked, claimed and delivered to under its gate only.

@@ -108,7 +108,6 @@ void mutex_waiter::retract() noexcept {
 }
 
 detail::sole_start mutex_leaf::begin() noexcept {
-    granted_to_ = &guard_;
     detail::worker& here = *detail::this_threads_worker;
     detail::spin_lock& gate = mutex_.gate_;
     if (!gate.enter(here.ticket())) [[unlikely]]

@@ -74,7 +74,6 @@ private:
 class mutex_waiter : public detail::leaf {
 public:
     detail::spin_lock* gate() noexcept final { return &mutex_.gate_; }
-    mutex& of() const noexcept { return mutex_; }
     void retract() noexcept override;
 
     // Gate held.
@@ -86,7 +85,7 @@ public:
     }
 
 protected:
-    mutex_waiter(mutex& m) noexcept : mutex_(m) {}
+    explicit mutex_waiter(mutex& m) noexcept : mutex_(m) {}
     mutex_waiter(mutex_waiter&& other) noexcept : leaf(), mutex_(other.mutex_) {}
     ~mutex_waiter() = default;
 
@@ -124,8 +123,9 @@ private:
     bool impatient() const noexcept;
     static void run_competitor(void* self);
 
-    competitor competitor_;
     static constexpr std::int64_t nowhere = -1;
+
+    competitor competitor_;
     std::int64_t since_ = nowhere;  // when it came to stand in line
     std::uint32_t losses_ = 0;      // since then
     bool on_its_way_ = false;       // under the gate: the mutex is waking this one
