@@ -73,14 +73,11 @@ inline void report_expectations() {
     CHECK(failed.empty());
 }
 
-/// Runs the coroutine function on that many workers and reports.
-template <class F>
-void run_on(unsigned workers, F fn) {
-    CAPTURE(workers);
-    sluice::options o;
-    o.workers = workers;
+/// Calls what runs a test's tasks, and reports, whichever way that ends.
+template <class Run>
+void run_and_report(Run run) {
     try {
-        sluice::run(o, std::move(fn));
+        run();
     } catch (...) {
         report_expectations();
         throw;
@@ -88,16 +85,19 @@ void run_on(unsigned workers, F fn) {
     report_expectations();
 }
 
+/// Runs the coroutine function on that many workers and reports.
+template <class F>
+void run_on(unsigned workers, F fn) {
+    CAPTURE(workers);
+    sluice::options o;
+    o.workers = workers;
+    run_and_report([&] { sluice::run(o, std::move(fn)); });
+}
+
 /// Simulates the coroutine function with a number of seeds and reports.
 template <class F>
 void simulated(F fn) {
-    try {
-        sluice::explore({.seeds = 20, .max_steps = 2'000'000}, std::move(fn));
-    } catch (...) {
-        report_expectations();
-        throw;
-    }
-    report_expectations();
+    run_and_report([&] { sluice::explore({.seeds = 20, .max_steps = 2'000'000}, std::move(fn)); });
 }
 
 /// Runs the coroutine function on one worker, where the order is fixed, and on two, where it is

@@ -36,13 +36,7 @@ inline sluice::simulated_network rough() {
 /// The coroutine function with many seeds.
 template <class F>
 void on_network(const sluice::simulated_network& n, F fn, std::uint64_t seeds = 200) {
-    try {
-        sluice::explore({.seeds = seeds, .network = n}, std::move(fn));
-    } catch (...) {
-        report_expectations();
-        throw;
-    }
-    report_expectations();
+    run_and_report([&] { sluice::explore({.seeds = seeds, .network = n}, std::move(fn)); });
 }
 
 template <class F>
@@ -55,8 +49,9 @@ template <class F>
 int total(const sluice::simulated_network& n, F fn, std::uint64_t seeds = 200) {
     sluice::simulator world(1'000'000, n);
     int sum = 0;
-    for (std::uint64_t seed = 0; seed != seeds; ++seed) sum += world.run(seed, fn);
-    report_expectations();
+    run_and_report([&] {
+        for (std::uint64_t seed = 0; seed != seeds; ++seed) sum += world.run(seed, fn);
+    });
     return sum;
 }
 

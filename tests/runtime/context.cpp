@@ -11,6 +11,7 @@
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
+#include "is_done.hpp"
 #include "support.hpp"
 
 using namespace std::chrono_literals;
@@ -23,12 +24,6 @@ using sluice::with_cancel;
 using sluice::with_cancel_cause;
 
 namespace {
-
-/// Whether done() is ready now.
-task<bool> is_done(context ctx) {
-    const auto got = co_await select(ctx.done(), sluice::otherwise);
-    co_return got.index() == 0;
-}
 
 const failure why(std::make_error_code(std::errc::io_error));
 

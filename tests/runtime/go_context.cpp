@@ -11,6 +11,7 @@
 
 #include <sluice/runtime/select.hpp>
 
+#include "is_done.hpp"
 #include "support.hpp"
 
 using namespace std::chrono_literals;
@@ -21,12 +22,6 @@ using sluice::errc;
 using sluice::task;
 
 namespace {
-
-/// Whether done() is ready now.
-task<bool> is_done(context ctx) {
-    const auto got = co_await select(ctx.done(), sluice::otherwise);
-    co_return got.index() == 0;
-}
 
 /// Contexts of random kinds, each under the one before: a value, a cancel, a timeout.
 struct layers {
