@@ -93,13 +93,7 @@ void for_each_setup(F fn) {
             sluice::options o;
             o.workers = workers;
             o.driver = driver;
-            try {
-                fn(o);
-            } catch (...) {
-                report_expectations();
-                throw;
-            }
-            report_expectations();
+            run_and_report([&] { fn(o); });
         }
     }
 }
