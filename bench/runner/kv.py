@@ -13,8 +13,8 @@ from runner.programs import Failed, output_of, processors
 from runner.table import Bar, Table, median, number, ratios, spread
 
 CONNECTIONS = 50
-REQUESTS = 60_000  # a slice, without pipelining
-SLICES = 4  # for each repetition
+REQUESTS = 10_000  # a slice, of each kind, times the pipeline; short, since the speed drifts
+SLICES = 16  # for each repetition
 PIPELINES = {1: Bar(1.0), 16: Bar(0.9)}  # kv's requests a second, of redis-server's
 
 ACTIVE, IDLE = 100, 9_900
@@ -28,7 +28,7 @@ def serving_quietly(command, cpus):
 
 def load(port, cpus, connections, pipeline=1):
     """Requests a second, by kind."""
-    command = ["redis-benchmark", "-p", port, "-t", "set,get", "-n", REQUESTS * min(pipeline, 4),
+    command = ["redis-benchmark", "-p", port, "-t", "set,get", "-n", REQUESTS * pipeline,
                "-c", connections, "-P", pipeline, "-r", 10_000, "--csv"]
     lines = output_of(command, cpus).splitlines()
     rates = {name: float(rate) for name, rate in
@@ -75,7 +75,7 @@ def compare_idle(build, options):
     alone, beside, bytes_each = [], [], []
     for _ in range(options.repetitions):
         with serving_quietly(command, server_cpu) as (process, port):
-            alone.append(load(port, load_cpu, ACTIVE))
+            alone.extend(load(port, load_cpu, ACTIVE) for _ in range(SLICES))
         with serving_quietly(command, server_cpu) as (process, port), contextlib.ExitStack() as idle:
             load(port, load_cpu, ACTIVE)  # so that only the idle connections are new below
             before = user_memory(process)
@@ -85,7 +85,7 @@ def compare_idle(build, options):
                 if connection.recv(64) != b"+PONG\r\n":
                     raise Failed("kv: no PONG")
             bytes_each.append((user_memory(process) - before) / IDLE)
-            beside.append(load(port, load_cpu, ACTIVE))
+            beside.extend(load(port, load_cpu, ACTIVE) for _ in range(SLICES))
     table = Table({"kv, 100 connections": 0, "alone": 9, f"beside {IDLE:,} idle": 0, "ratio": 0,
                    "spread": 11}, options.bars)
     for kind in ("SET", "GET"):
