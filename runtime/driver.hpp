@@ -46,8 +46,8 @@ public:
     /// Hands collected requests to the kernel. Cheap when there are none.
     virtual void submit() noexcept = 0;
 
-    /// Sleeps until I/O is there, wake() is called, or now() reaches `deadline`; then does what
-    /// poll() does.
+    /// Sleeps until I/O is there, wake() is called, or now() reaches `deadline`. Readies nothing:
+    /// poll() does, when the worker is no longer counted as idle.
     virtual void park(std::int64_t deadline) noexcept = 0;
 
     /// Ends the present or else the next park().

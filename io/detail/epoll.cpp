@@ -6,6 +6,7 @@
 #include <mutex>
 #include <system_error>
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -18,26 +19,6 @@ namespace sluice::io::detail {
 
 namespace {
 constexpr int most_events = 256;
-constexpr std::int64_t for_ever = -1;
-
-// epoll_pwait2 counts nanoseconds; kernels before 5.11, and some seccomp profiles, know only the
-// one with milliseconds.
-int wait(int epoll_fd, std::array<epoll_event, most_events>& events,
-         std::int64_t wait_ns) noexcept {
-    static sluice::detail::atomic<bool> precise{true};
-    if (precise.load(sluice::detail::relaxed)) {
-        const timespec time{wait_ns / 1'000'000'000, wait_ns % 1'000'000'000};
-        const timespec* const limit = wait_ns == for_ever ? nullptr : &time;
-        const int n = ::epoll_pwait2(epoll_fd, events.data(), most_events, limit, nullptr);
-        if (n >= 0 || (errno != ENOSYS && errno != EPERM)) return n;
-        precise.store(false, sluice::detail::relaxed);
-    }
-    constexpr std::int64_t most_ms = 1'000'000;
-    const std::int64_t ms =
-        wait_ns == for_ever ? for_ever : std::min((wait_ns + 999'999) / 1'000'000, most_ms);
-    return ::epoll_wait(epoll_fd, events.data(), most_events, static_cast<int>(ms));
-}
-
 }  // namespace
 
 epoll_reactor::epoll_reactor()
@@ -83,9 +64,10 @@ void epoll_reactor::end_stopped() noexcept {
     stopped_.drain([this](registration& r) { end(r); });
 }
 
-bool epoll_reactor::harvest(std::int64_t wait_ns) noexcept {
+bool epoll_reactor::poll(unsigned) noexcept {
+    if (!harvest_lock_.try_lock()) return false;
     std::array<epoll_event, most_events> events;
-    const int n = wait(epoll_fd_, events, wait_ns);
+    const int n = ::epoll_wait(epoll_fd_, events.data(), most_events, 0);
     for (int i = 0; i < n; ++i) {
         const epoll_event& e = events[static_cast<std::size_t>(i)];
         if (e.data.ptr == nullptr) continue;  // a wake
@@ -94,21 +76,18 @@ bool epoll_reactor::harvest(std::int64_t wait_ns) noexcept {
                        (e.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0});
     }
     end_stopped();
+    harvest_lock_.unlock();
     return n > 0;
 }
 
-bool epoll_reactor::poll(unsigned) noexcept {
-    if (!harvest_lock_.try_lock()) return false;
-    const bool any = harvest(0);
-    harvest_lock_.unlock();
-    return any;
-}
-
+// The set itself becomes readable when there is something to harvest.
 void epoll_reactor::park(std::int64_t deadline) noexcept {
-    // Holding the lock over the sleep keeps others out while this worker is at hand.
+    // Holding the lock over the sleep keeps others from harvesting the wake that is to end it.
     if (!harvest_lock_.try_lock()) return;
-    const std::int64_t left = deadline == no_deadline ? for_ever : deadline - sluice::detail::now();
-    harvest(left < 0 && left != for_ever ? 0 : left);
+    const std::int64_t left = std::max<std::int64_t>(deadline - sluice::detail::now(), 0);
+    const timespec time{left / 1'000'000'000, left % 1'000'000'000};
+    pollfd set{epoll_fd_, POLLIN, 0};
+    ::ppoll(&set, 1, deadline == no_deadline ? nullptr : &time, nullptr);
     harvest_lock_.unlock();
 }
 

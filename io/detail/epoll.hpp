@@ -26,7 +26,6 @@ public:
     void stop(registration& r) noexcept override;
 
 private:
-    bool harvest(std::int64_t wait_ns) noexcept;
     void end_stopped() noexcept;
 
     int epoll_fd_;

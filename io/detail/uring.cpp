@@ -117,6 +117,7 @@ uring_reactor::uring_reactor() : ring_{}, wake_fd_(::eventfd(0, EFD_CLOEXEC | EF
 }
 
 uring_reactor::~uring_reactor() {
+    reap();  // what was received belongs to streams that may go on elsewhere
     ::io_uring_queue_exit(&ring_);
     end_all();
     stopped_.drain([](registration&) {});
@@ -195,11 +196,16 @@ void uring_reactor::look_into_inbox() noexcept {
         watch_wake_fd();
     }
     stopped_.drain([this](registration& r) {
-        while (!cancel(r)) submit();
+        while (!cancel(r)) flush();
     });
 }
 
 void uring_reactor::submit() noexcept {
+    look_into_inbox();
+    flush();
+}
+
+void uring_reactor::flush() noexcept {
     while (::io_uring_sq_ready(&ring_) != 0) {
         const int n = ::io_uring_submit(&ring_);
         if (n == -EBUSY || n == -EAGAIN) {
@@ -218,7 +224,6 @@ bool uring_reactor::completions_wait() const noexcept {
 bool uring_reactor::poll(unsigned most) noexcept {
     sluice::detail::worker* const here = sluice::detail::current_worker();
     if (&here->io() == this && !reap_again_.load(sluice::detail::relaxed)) {
-        look_into_inbox();
         submit();
         for (int i = 0; i != posts_per_poll && completions_wait(); ++i)
             ::io_uring_get_events(&ring_);
@@ -227,7 +232,6 @@ bool uring_reactor::poll(unsigned most) noexcept {
 }
 
 void uring_reactor::park(std::int64_t deadline) noexcept {
-    look_into_inbox();
     if (deadline == no_deadline) {
         ::io_uring_submit_and_wait(&ring_, 1);
     } else {
@@ -237,8 +241,6 @@ void uring_reactor::park(std::int64_t deadline) noexcept {
         io_uring_cqe* unused = nullptr;
         ::io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &time, nullptr);
     }
-    look_into_inbox();
-    reap();
 }
 
 void uring_reactor::wake() noexcept {

@@ -68,6 +68,7 @@ private:
     io_uring_sqe* next_sqe() noexcept;
     bool cancel(registration& r) noexcept;
     void look_into_inbox() noexcept;
+    void flush() noexcept;
     bool completions_wait() const noexcept;
     bool reap(unsigned most = all) noexcept;
     void complete(const io_uring_cqe& cqe) noexcept;

@@ -5,7 +5,8 @@
 //   A runtime made by run() ends when all its workers are idle, the main task has finished and no
 //   task is left. When all are idle, tasks are left, and no timer, I/O, blocking call, signal or
 //   foreign thread could ready any, that is a deadlock. The last worker to announce itself idle
-//   decides (all_idle), so that running tasks pay nothing for it. close() makes the scheduler
+//   decides (all_idle), so that running tasks pay nothing for it; an idle worker readies nothing,
+//   not even what ended its sleep, before it has left idleness. close() makes the scheduler
 //   refuse tasks and drop wakes; then the workers stop; then cut() destroys what is left.
 //
 // Pins
