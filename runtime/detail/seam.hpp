@@ -66,6 +66,7 @@ using model::spin_wait;
 inline constexpr std::size_t deque_capacity = 4;
 inline constexpr std::uint32_t lock_bias_after = 1;
 inline constexpr std::uint32_t lock_bias_after_request = 1;
+inline constexpr std::uint32_t most_mutex_losses = 1;
 
 #else
 
@@ -233,6 +234,9 @@ inline atomic<const void*>& lock_seat(std::uint32_t identity) noexcept {
 inline constexpr std::uint32_t lock_bias_after = 64;
 /// The same where the favourite before left as soon as it was asked to.
 inline constexpr std::uint32_t lock_bias_after_request = 16;
+
+/// How often one that waits for a mutex loses it to newcomers before the mutex starves.
+inline constexpr std::uint32_t most_mutex_losses = 16;
 
 #endif
 

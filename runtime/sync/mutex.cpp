@@ -54,7 +54,7 @@ void mutex::send_first(detail::wake_list& wakes) noexcept {
 }
 
 bool mutex_waiter::impatient() const noexcept {
-    return losses_ >= mutex::most_losses || detail::now() - since_ > mutex::patience;
+    return losses_ >= detail::most_mutex_losses || detail::now() - since_ > mutex::patience;
 }
 
 void mutex_waiter::stand_in_line() noexcept {

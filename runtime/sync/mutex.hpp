@@ -4,9 +4,9 @@
 //   An unlock with waiters in line frees the mutex and sends the first of them to compete for it: a
 //   newcomer may be faster, and the loser stands first in line again. So a task that locks again
 //   and again needs no switch of tasks for it. One competitor is under way at a time. One that has
-//   waited for longer than `patience`, or has lost `most_losses` times (in virtual time nothing
-//   takes long), makes the mutex starve when it loses: from then on unlock() hands it over, and
-//   newcomers queue, until it comes to one that is last in line or has waited for less.
+//   waited for longer than `patience`, or has lost `most_mutex_losses` times (in virtual time
+//   nothing takes long), makes the mutex starve when it loses: from then on unlock() hands it over,
+//   and newcomers queue, until it comes to one that is last in line or has waited for less.
 //
 // Invariants (under gate_)
 //   waiters_ is not empty only if locked_ or waking_: somebody who has it, or comes for it, will
@@ -56,7 +56,6 @@ private:
     friend class cond_leaf;
 
     static constexpr std::int64_t patience = 1'000'000;  // nanoseconds
-    static constexpr std::uint32_t most_losses = 16;
 
     // Gate held.
     void release(detail::wake_list& wakes) noexcept;

@@ -111,7 +111,7 @@ class plain {
 public:
     plain() : plain(T{}) {}
     plain(T value) : value_(std::move(value)) { written(); }
-    plain(const plain& other) : plain(static_cast<T>(other)) {}
+    plain(const plain& other) noexcept : plain(static_cast<T>(other)) {}
     plain& operator=(const plain& other) { return *this = static_cast<T>(other); }
     ~plain() { written(); }
 

@@ -142,6 +142,65 @@ TEST_CASE("mutex: one that locks again and again keeps nobody out for ever") {
     });
 }
 
+TEST_CASE("mutex: one that has lost stands first in line again") {
+    run_on(1, []() -> task<> {
+        mutex mu;
+        std::vector<int> order;
+        sluice::wait_group group;
+        auto held = co_await mu.lock();
+        for (int i = 0; i != 2; ++i) {
+            group.go(
+                [](mutex* m, std::vector<int>* o, int n) -> task<> {
+                    const auto guard = co_await m->lock();
+                    o->push_back(n);
+                },
+                &mu, &order, i);
+            co_await sluice::yield();
+        }
+        held.unlock();
+        {
+            const auto again = co_await mu.lock();
+            co_await sluice::yield();  // the first one loses
+        }
+        co_await group.wait();
+        EXPECT(order == std::vector{0, 1});
+    });
+}
+
+TEST_CASE("mutex: it starves no longer than there is one who has waited for long") {
+    run_on(1, []() -> task<> {
+        mutex mu;
+        int got = 0;
+        sluice::wait_group group;
+        auto held = co_await mu.lock();
+        const auto lock_once = [](mutex* m, int* n) -> task<> {
+            const auto guard = co_await m->lock();
+            ++*n;
+        };
+        group.go(lock_once, &mu, &got);
+        co_await sluice::yield();
+        for (int i = 0; i != 20; ++i) {  // the first one loses until the mutex starves
+            held.unlock();
+            held = mu.try_lock();
+            if (!held.owns_lock()) break;
+            co_await sluice::yield();
+        }
+        EXPECT(!held.owns_lock());  // handed over
+        bool barged = false;
+        group.go([&mu, &got, &barged]() -> task<> {
+            {
+                const auto guard = co_await mu.lock();
+                ++got;
+            }
+            barged = mu.try_lock().owns_lock();
+        });
+        group.go(lock_once, &mu, &got);
+        co_await group.wait();
+        EXPECT(got == 3);
+        EXPECT(barged);
+    });
+}
+
 TEST_CASE("mutex: a waiter that was woken and is cut sends the next one") {
     mutex mu;
     auto held = mu.try_lock();

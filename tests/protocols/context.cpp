@@ -1,0 +1,109 @@
+// Cancelling against completing, under the explorer.
+
+#include <sluice/channels/chan.hpp>
+#include <sluice/runtime/context.hpp>
+#include <sluice/runtime/select.hpp>
+
+#include <cstdint>
+
+#include "crew.hpp"
+
+using namespace sluice;
+using sluice::model::check;
+using sluice::model::crew;
+
+TEST_CASE("a value and a cancellation race for one select, and the value is not lost") {
+    model::require_exhausted([] {
+        auto value = make_chan<std::int64_t>(1);
+        auto [ctx, cancel] = with_cancel(background());
+        bool took = false;
+        auto waiter = [&, watched = ctx]() -> task<> {
+            const auto won = co_await select(value.recv(), watched.done());
+            took = won.index() == 0;
+        };
+        auto sender = [&]() -> task<> { co_await value.send(1); };
+        auto canceller = [&, end = &cancel]() -> task<> {
+            (*end)();
+            co_return;
+        };
+        crew workers;
+        workers.add(waiter());
+        workers.add(sender());
+        workers.add(canceller());
+        workers.run();
+        check(value.size() == (took ? 0u : 1u), "the value was lost or doubled");
+    });
+}
+
+TEST_CASE("a cancellation ends a select that nothing else ends") {
+    model::require_exhausted([] {
+        auto value = make_chan<std::int64_t>();
+        auto [ctx, cancel] = with_cancel(background());
+        auto waiter = [&, watched = ctx]() -> task<> {
+            const auto won = co_await select(value.recv(), watched.done());
+            check(won.index() == 1, "a value from nowhere");
+        };
+        auto canceller = [end = &cancel]() -> task<> {
+            (*end)();
+            co_return;
+        };
+        crew workers;
+        workers.add(waiter());
+        workers.add(canceller());
+        workers.run();
+    });
+}
+
+TEST_CASE("a cancellation from a thread that is no worker ends a wait") {
+    model::require_exhausted([] {
+        auto [ctx, cancel] = with_cancel(background());
+        auto waiter = [watched = ctx]() -> task<> { co_await watched.done(); };
+        crew workers;
+        workers.add(waiter());
+        workers.run([end = &cancel] { (*end)(); });
+    });
+}
+
+TEST_CASE("a child of a context that ends meanwhile has ended") {
+    model::require_exhausted([] {
+        auto [ctx, cancel] = with_cancel(background());
+        auto heir = [watched = ctx]() -> task<> {
+            auto [child, end] = with_cancel(watched);
+            co_await child.done();
+            check(static_cast<bool>(child.err()), "done without an error");
+        };
+        auto canceller = [end = &cancel]() -> task<> {
+            (*end)();
+            co_return;
+        };
+        crew workers;
+        workers.add(heir());
+        workers.add(canceller());
+        workers.run();
+    });
+}
+
+TEST_CASE("after_func: either it runs or stop() says that it will not") {
+    model::require_exhausted([] {
+        auto [ctx, cancel] = with_cancel(background());
+        int runs = 0;
+        bool stopped = false;
+        auto registrar = [&, watched = ctx]() -> task<> {
+            auto stop = after_func(watched, [&runs]() -> task<> {
+                ++runs;
+                co_return;
+            });
+            stopped = stop();
+            co_return;
+        };
+        auto canceller = [end = &cancel]() -> task<> {
+            (*end)();
+            co_return;
+        };
+        crew workers;
+        workers.add(registrar());
+        workers.add(canceller());
+        workers.run();
+        check(runs == (stopped ? 0 : 1), "it ran and was stopped, or neither");
+    });
+}

@@ -1,0 +1,132 @@
+// The mutex, the semaphore and cond under the explorer.
+
+#include <sluice/channels/chan.hpp>
+#include <sluice/runtime/select.hpp>
+#include <sluice/runtime/sync/cond.hpp>
+#include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/semaphore.hpp>
+
+#include <cstdint>
+
+#include "crew.hpp"
+
+using namespace sluice;
+using sluice::model::check;
+using sluice::model::crew;
+
+TEST_CASE("mutex: one holder at a time, and each sees what the one before wrote") {
+    model::require_exhausted([] {
+        mutex m;
+        detail::plain<int> count = 0;
+        auto visit = [&]() -> task<> {
+            for (int i = 0; i != 2; ++i) {
+                const auto guard = co_await m.lock();
+                ++count;
+            }
+        };
+        crew workers;
+        workers.add(visit());
+        workers.add(visit());
+        workers.add(visit());
+        workers.run();
+        check(count == 6, "a visit was lost");
+        check(m.try_lock().owns_lock(), "the mutex stayed locked");
+    });
+}
+
+TEST_CASE("mutex: a lock that loses its race does not keep the mutex, nor its line") {
+    model::require_exhausted([] {
+        mutex m;
+        auto value = make_chan<std::int64_t>(1);
+        auto racer = [&]() -> task<> {
+            const auto won = co_await select(m.lock(), value.recv());
+            if (won.index() == 1) check(*std::get<1>(won) == 1, "another value");
+        };
+        auto holder = [&]() -> task<> {
+            auto guard = co_await m.lock();
+            co_await value.send(1);
+        };
+        auto third = [&]() -> task<> { const auto guard = co_await m.lock(); };
+        crew workers;
+        workers.add(racer());
+        workers.add(holder());
+        workers.add(third());
+        workers.run();
+        check(m.try_lock().owns_lock(), "the mutex stayed locked");
+    });
+}
+
+TEST_CASE("semaphore: no permit is lost between one that gives up and one that releases") {
+    model::require_exhausted([] {
+        semaphore s(1);
+        auto value = make_chan<std::int64_t>(1);
+        auto racer = [&]() -> task<> {
+            static_cast<void>(co_await select(s.acquire(), value.recv()));
+        };
+        auto user = [&]() -> task<> {
+            const auto permit = co_await s.acquire();
+            co_await value.send(1);
+        };
+        crew workers;
+        workers.add(racer());
+        workers.add(user());
+        workers.run();
+        check(s.try_acquire().held(), "a permit was lost");
+    });
+}
+
+TEST_CASE("cond: a signal that comes after the state has changed is never lost") {
+    model::require_exhausted([] {
+        mutex m;
+        cond changed(m);
+        detail::plain<bool> set = false;
+        auto waiter = [&]() -> task<> {
+            auto guard = co_await m.lock();
+            while (!set) co_await changed.wait(guard);
+        };
+        auto setter = [&]() -> task<> {
+            {
+                const auto guard = co_await m.lock();
+                set = true;
+            }
+            changed.signal();
+        };
+        crew workers;
+        workers.add(waiter());
+        workers.add(setter());
+        workers.run();
+    });
+}
+
+TEST_CASE("cond: a signal that meets a wait that has lost goes to the next one") {
+    model::require_sound(
+        [] {
+            mutex m;
+            cond changed(m);
+            auto value = make_chan<std::int64_t>(1);
+            auto waiting = make_chan<std::int64_t>(2);
+            auto racer = [&]() -> task<> {
+                auto guard = co_await m.lock();
+                co_await waiting.send(1);
+                const auto won = co_await select(changed.wait(guard), value.recv());
+                if (won.index() == 0) changed.signal();
+            };
+            auto waiter = [&]() -> task<> {
+                auto guard = co_await m.lock();
+                co_await waiting.send(1);
+                co_await changed.wait(guard);
+            };
+            auto signaller = [&]() -> task<> {
+                for (int i = 0; i != 2; ++i) co_await waiting.recv();
+                co_await value.send(1);
+                const auto guard = co_await m.lock();
+                changed.signal();
+            };
+            crew workers;
+            workers.add(racer());
+            workers.add(waiter());
+            workers.add(signaller());
+            workers.run();
+        },
+        model::by_chance());
+}
