@@ -103,7 +103,7 @@ private:
 
 namespace detail {
 
-/// Runs once(seed) for each seed, or for that of SLUICE_SEED alone.
+/// Runs once(seed) for each seed, as explore() says.
 void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* context);
 
 }  // namespace detail
@@ -117,7 +117,8 @@ detail::run_result<F, Args...> simulate(simulation s, F&& fn, Args&&... args) {
 
 /// Simulates fn() with one seed after the other. The first that fails ends it with
 /// simulation_failure, whose message names the seed; the environment variable SLUICE_SEED repeats
-/// that one alone. fn must leave nothing behind that the next run would see.
+/// that one alone, and SLUICE_SEEDS overrides how many there are. Throws std::invalid_argument if
+/// one of them is not a number. fn must leave nothing behind that the next run would see.
 template <class F>
 void explore(simulation s, F fn) {
     struct all {

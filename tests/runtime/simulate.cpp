@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <set>
 #include <stdexcept>
@@ -21,6 +22,7 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "child.hpp"
 #include "support.hpp"
 
 using namespace std::chrono_literals;
@@ -222,6 +224,61 @@ TEST_CASE("explore: finds an order that loses an update, and names the seed that
     }
     REQUIRE(seed != 0);
     CHECK_THROWS_AS(sluice::simulate({.seed = seed}, racy), std::runtime_error);
+}
+
+TEST_CASE("explore: SLUICE_SEEDS says how many seeds, and nonsense is refused") {
+    const child_end end = run_child([] {
+        const auto runs = [](const char* seeds) {
+            ::setenv("SLUICE_SEEDS", seeds, 1);
+            int n = 0;
+            try {
+                sluice::explore({.seeds = 5}, [&n]() -> task<> {
+                    ++n;
+                    co_return;
+                });
+            } catch (const std::invalid_argument& e) {
+                std::fprintf(stderr, "%s\n", e.what());
+                return -1;
+            }
+            return n;
+        };
+        const bool good = runs("7") == 7 && runs("") == 5 && runs("0") == 0 && runs("7x") == -1 &&
+                          runs("-1") == -1;
+        std::fputs(good ? "as expected\n" : "something else\n", stderr);
+    });
+    CHECK(end.exited());
+    CHECK(end.errors.find("SLUICE_SEEDS is \"7x\", not a number") != std::string::npos);
+    CHECK(end.errors.find("as expected") != std::string::npos);
+}
+
+// With SLUICE_SEEDS this is the search of `./dev explore`.
+TEST_CASE("explore: a select of two channels and a context loses no value, in any order") {
+    sluice::explore({.seeds = 20'000}, []() -> task<> {
+        const auto a = sluice::make_chan<int>(1);
+        const auto b = sluice::make_chan<int>();
+        const auto [ctx, cancel] = sluice::with_cancel(sluice::background());
+        int sent = 0;
+        int got = 0;
+        sluice::wait_group group;
+        group.go([&]() -> task<> {
+            for (;;) {
+                const auto won = co_await select(a.recv(), b.recv(), ctx.done());
+                if (won.index() == 2) co_return;
+                ++got;
+            }
+        });
+        group.go([&]() -> task<> {
+            const auto won = co_await select(a.send(1), ctx.done());
+            if (won.index() == 0) ++sent;
+        });
+        group.go([&]() -> task<> {
+            const auto won = co_await select(b.send(2), ctx.done());
+            if (won.index() == 0) ++sent;
+            cancel();
+        });
+        co_await group.wait();
+        if (got + static_cast<int>(a.size()) != sent) throw std::runtime_error("lost a value");
+    });
 }
 
 TEST_CASE("explore: a step that need not wait may still let others go first") {
