@@ -56,8 +56,7 @@ int epoll_reactor::start(registration& r) noexcept {
 void epoll_reactor::stop(registration& r) noexcept {
     ::epoll_ctl(epoll_fd_, EPOLL_CTL_DEL, r.of.fd(), nullptr);
     stopped_.push(r);
-    sluice::detail::worker* const here = sluice::detail::current_worker();
-    if (here == nullptr || &here->io() != this) wake();
+    if (!of_this_thread()) wake();
 }
 
 void epoll_reactor::end_stopped() noexcept {
@@ -70,7 +69,10 @@ bool epoll_reactor::poll(unsigned) noexcept {
     const int n = ::epoll_wait(epoll_fd_, events.data(), most_events, 0);
     for (int i = 0; i < n; ++i) {
         const epoll_event& e = events[static_cast<std::size_t>(i)];
-        if (e.data.ptr == nullptr) continue;  // a wake
+        if (e.data.ptr == nullptr) {
+            if (!of_this_thread()) wake();  // its worker has not seen it
+            continue;
+        }
         static_cast<registration*>(e.data.ptr)
             ->of.edge({(e.events & EPOLLIN) != 0, (e.events & EPOLLOUT) != 0,
                        (e.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0});

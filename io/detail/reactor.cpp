@@ -4,10 +4,16 @@
 #include <utility>
 
 #include <sluice/io/detail/descriptor.hpp>
+#include <sluice/runtime/detail/worker.hpp>
 
 namespace sluice::io::detail {
 
 reactor::~reactor() = default;
+
+bool reactor::of_this_thread() const noexcept {
+    sluice::detail::worker* const here = sluice::detail::current_worker();
+    return here != nullptr && &here->io() == this;
+}
 
 void reactor::add_to_list(registration& r) noexcept {
     const std::lock_guard guard(list_lock_);

@@ -51,6 +51,8 @@ public:
     virtual void stop(registration& r) noexcept = 0;
 
 protected:
+    /// Whether the caller is the worker that sleeps in this one.
+    bool of_this_thread() const noexcept;
     void add_to_list(registration& r) noexcept;
     /// r has ended: takes it from the list and tells its descriptor.
     void end(registration& r) noexcept;
@@ -73,6 +75,7 @@ public:
     /// The home. Calls handle(registration) for each one, and then lets its reference go.
     template <class Handle>
     void drain(Handle handle) noexcept;
+    bool empty() const noexcept { return !full_.load(sluice::detail::acquire); }
 
 private:
     registration* take() noexcept;
@@ -85,7 +88,7 @@ private:
 
 template <class Handle>
 void stop_inbox::drain(Handle handle) noexcept {
-    if (!full_.load(sluice::detail::acquire)) return;
+    if (empty()) return;
     registration* r = take();
     while (r != nullptr) {
         registration* const next = r->inbox_next;

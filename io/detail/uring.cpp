@@ -175,8 +175,7 @@ int uring_reactor::start(registration& r) noexcept {
 }
 
 void uring_reactor::stop(registration& r) noexcept {
-    sluice::detail::worker* const here = sluice::detail::current_worker();
-    const bool own = here != nullptr && &here->io() == this;
+    const bool own = of_this_thread();
     if (own && cancel(r)) return;
     stopped_.push(r);
     if (!own) wake();
@@ -201,8 +200,10 @@ void uring_reactor::look_into_inbox() noexcept {
 }
 
 void uring_reactor::submit() noexcept {
-    look_into_inbox();
-    flush();
+    do {
+        look_into_inbox();
+        flush();
+    } while (wake_watch_ended_.load(sluice::detail::relaxed) || !stopped_.empty());
 }
 
 void uring_reactor::flush() noexcept {
@@ -222,8 +223,7 @@ bool uring_reactor::completions_wait() const noexcept {
 }
 
 bool uring_reactor::poll(unsigned most) noexcept {
-    sluice::detail::worker* const here = sluice::detail::current_worker();
-    if (&here->io() == this && !reap_again_.load(sluice::detail::relaxed)) {
+    if (of_this_thread() && !reap_again_.load(sluice::detail::relaxed)) {
         submit();
         for (int i = 0; i != posts_per_poll && completions_wait(); ++i)
             ::io_uring_get_events(&ring_);
@@ -275,8 +275,10 @@ bool uring_reactor::reap(unsigned most) noexcept {
 
 void uring_reactor::complete(const io_uring_cqe& cqe) noexcept {
     const bool last = (cqe.flags & IORING_CQE_F_MORE) == 0;
-    if (cqe.user_data == wake_tag && last)
-        wake_watch_ended_.store(true, sluice::detail::relaxed);  // the queue is the worker's own
+    if (cqe.user_data == wake_tag) {
+        if (last) wake_watch_ended_.store(true, sluice::detail::relaxed);
+        if (!of_this_thread()) wake();  // its worker has not seen it
+    }
     registration* const of = registration_of(cqe);
     if (of == nullptr) return;
     registration& r = *of;

@@ -21,12 +21,11 @@ inline void keep_home(leaf& l, const worker* here) noexcept {
 
 /// Claims a leaf that was just unlinked. Gate held.
 inline claim_result claim(leaf& l) noexcept {
-    if (!l.sole) {
-        const claim_result how = static_cast<multi_wait*>(l.owner)->try_win(l.index);
-        if (how != claim_result::parked) return how;
-    }
-    keep_home(l, this_threads_worker);
-    return claim_result::parked;
+    keep_home(l, this_threads_worker);  // first: the runtime must not look idle in between
+    if (l.sole) return claim_result::parked;
+    const claim_result how = static_cast<multi_wait*>(l.owner)->try_win(l.index);
+    if (how != claim_result::parked && l.pinned) l.home->unpin();
+    return how;
 }
 
 /// A leaf that has won, or null, and whether it is to be readied: not while its task still enlists.

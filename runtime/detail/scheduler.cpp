@@ -159,7 +159,8 @@ void scheduler::count_io(std::int64_t n) noexcept {
     if (w != nullptr && &w->owner() == this) {
         w->io_waits.add(n);
     } else {
-        outside_io_waits_.fetch_add(n, relaxed);
+        // release: pairs with the acquire in nothing_pending().
+        outside_io_waits_.fetch_add(n, release);
     }
 }
 
@@ -178,14 +179,17 @@ std::int64_t scheduler::num_tasks() const noexcept {
     return started - finished - cut_;
 }
 
+// Whoever ends a wait from outside pins, counts the wait down, injects and unpins: looked for here
+// in the opposite order.
 bool scheduler::nothing_pending() const noexcept {
-    if (!global_.empty() || pins_.load(acquire) != 0 || outside_.load(acquire) != 0) return false;
-    std::int64_t io = outside_io_waits_.load(relaxed);
+    std::int64_t io = outside_io_waits_.load(acquire);
     for (const auto& w : workers_) {
         if (w->timers().earliest() != timer_queue::never) return false;
         io += w->io_waits.get();
     }
-    return io == 0;
+    if (io != 0 || outside_.load(acquire) != 0) return false;
+    wait_until_unpinned();  // who unpins last wakes nobody for it
+    return global_.empty();
 }
 
 void scheduler::all_idle() noexcept {

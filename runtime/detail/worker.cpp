@@ -232,6 +232,7 @@ void worker::park() noexcept {
         // acquire: pairs with the release in wake(); what the waker queued is visible.
         sleep_.exchange(sleep_state::awake, acq_rel);
         searching_ = !owner_.idle().withdraw(id_);
+        driver_->poll();  // what ended the sleep, before other work
     }
     owner_.left_idle();
 }
