@@ -7,17 +7,13 @@
 #include <sluice/runtime/simulate.hpp>
 
 #include <algorithm>
-#include <charconv>
-#include <cstdlib>
 #include <exception>
-#include <optional>
 #include <stdexcept>
 #include <string>
-#include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
+#include <sluice/runtime/detail/environment.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/detail/simulated_driver.hpp>
 #include <sluice/runtime/sleep.hpp>
@@ -108,28 +104,11 @@ void simulation_loop::loop() {
     }
 }
 
-namespace {
-
-std::optional<std::uint64_t> number_from_environment(const char* name) {
-    const char* const text = std::getenv(name);
-    if (text == nullptr || *text == '\0') return std::nullopt;
-    const std::string_view s(text);
-    std::uint64_t n = 0;
-    const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), n);
-    if (error != std::errc{} || end != s.data() + s.size()) {
-        throw std::invalid_argument("sluice: " + std::string(name) + " is \"" + std::string(s) +
-                                    "\", not a number");
-    }
-    return n;
-}
-
-}  // namespace
-
 void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* context) {
-    const auto only = number_from_environment("SLUICE_SEED");
+    const auto only = number_from_environment<std::uint64_t>("SLUICE_SEED");
     const std::uint64_t first = only.value_or(s.seed);
     const std::uint64_t count =
-        only ? 1 : number_from_environment("SLUICE_SEEDS").value_or(s.seeds);
+        only ? 1 : number_from_environment<std::uint64_t>("SLUICE_SEEDS").value_or(s.seeds);
     for (std::uint64_t i = 0; i != count; ++i) {
         try {
             once(context, first + i);

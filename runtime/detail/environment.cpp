@@ -40,14 +40,7 @@ unsigned cgroup_cpus() {
 }  // namespace
 
 unsigned workers_from_environment(unsigned asked) {
-    if (const char* const text = std::getenv("SLUICE_WORKERS"); text != nullptr && *text != '\0') {
-        const std::string_view s(text);
-        const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), asked);
-        if (error != std::errc{} || end != s.data() + s.size() || asked == 0) {
-            throw std::invalid_argument("sluice: SLUICE_WORKERS is \"" + std::string(s) +
-                                        "\", not a number from 1 up");
-        }
-    }
+    asked = number_from_environment("SLUICE_WORKERS", 1u).value_or(asked);
     if (asked > most_workers)
         throw std::invalid_argument("sluice: more than 1024 workers were asked for");
     if (asked != 0) return asked;
