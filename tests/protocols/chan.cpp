@@ -25,9 +25,7 @@ TEST_CASE("a value goes from sender to receiver, and what was written before it 
                 check(written == 7, "what the sender wrote was not seen");
             };
             crew workers;
-            workers.add(sender());
-            workers.add(receiver());
-            workers.run();
+            workers.run(sender(), receiver());
         });
     }
 }
@@ -51,10 +49,7 @@ TEST_CASE("each value arrives once, and those of one sender in their order") {
             }
         };
         crew workers;
-        workers.add(sender());
-        workers.add(receiver());
-        workers.add(receiver());
-        workers.run();
+        workers.run(sender(), receiver(), receiver());
         check(sum == 6, "a value was lost or doubled");
     });
 }
@@ -73,9 +68,7 @@ TEST_CASE("a close wakes who waits to receive, and what is buffered comes first"
             check(!second, "a value from nowhere");
         };
         crew workers;
-        workers.add(closer());
-        workers.add(receiver());
-        workers.run();
+        workers.run(closer(), receiver());
     });
 }
 
@@ -95,9 +88,7 @@ TEST_CASE("a sender that waits is woken by a close, and its value stays with it"
             co_return;
         };
         crew workers;
-        workers.add(sender());
-        workers.add(closer());
-        workers.run();
+        workers.run(sender(), closer());
         check(thrown, "a send on a closed channel succeeded");
     });
 }
@@ -112,10 +103,10 @@ TEST_CASE("a thread that is no worker sends to a task that waits or comes later"
             check(written == 7, "what the sender wrote was not seen");
         };
         crew workers;
-        workers.add(receiver());
-        workers.run([&] {
+        const auto sender = [&] {
             written = 7;
             check(ch.try_send(1), "there was no room");
-        });
+        };
+        workers.run_beside(sender, receiver());
     });
 }

@@ -12,6 +12,15 @@ using namespace sluice;
 using sluice::model::check;
 using sluice::model::crew;
 
+namespace {
+
+task<> call(const cancel_function* cancel) {
+    (*cancel)();
+    co_return;
+}
+
+}  // namespace
+
 TEST_CASE("a value and a cancellation race for one select, and the value is not lost") {
     model::require_exhausted([] {
         auto value = make_chan<std::int64_t>(1);
@@ -22,15 +31,8 @@ TEST_CASE("a value and a cancellation race for one select, and the value is not 
             took = won.index() == 0;
         };
         auto sender = [&]() -> task<> { co_await value.send(1); };
-        auto canceller = [&, end = &cancel]() -> task<> {
-            (*end)();
-            co_return;
-        };
         crew workers;
-        workers.add(waiter());
-        workers.add(sender());
-        workers.add(canceller());
-        workers.run();
+        workers.run(waiter(), sender(), call(&cancel));
         check(value.size() == (took ? 0u : 1u), "the value was lost or doubled");
     });
 }
@@ -43,14 +45,8 @@ TEST_CASE("a cancellation ends a select that nothing else ends") {
             const auto won = co_await select(value.recv(), watched.done());
             check(won.index() == 1, "a value from nowhere");
         };
-        auto canceller = [end = &cancel]() -> task<> {
-            (*end)();
-            co_return;
-        };
         crew workers;
-        workers.add(waiter());
-        workers.add(canceller());
-        workers.run();
+        workers.run(waiter(), call(&cancel));
     });
 }
 
@@ -59,8 +55,7 @@ TEST_CASE("a cancellation from a thread that is no worker ends a wait") {
         auto [ctx, cancel] = with_cancel(background());
         auto waiter = [watched = ctx]() -> task<> { co_await watched.done(); };
         crew workers;
-        workers.add(waiter());
-        workers.run([end = &cancel] { (*end)(); });
+        workers.run_beside(cancel, waiter());
     });
 }
 
@@ -72,14 +67,8 @@ TEST_CASE("a child of a context that ends meanwhile has ended") {
             co_await child.done();
             check(static_cast<bool>(child.err()), "done without an error");
         };
-        auto canceller = [end = &cancel]() -> task<> {
-            (*end)();
-            co_return;
-        };
         crew workers;
-        workers.add(heir());
-        workers.add(canceller());
-        workers.run();
+        workers.run(heir(), call(&cancel));
     });
 }
 
@@ -96,14 +85,8 @@ TEST_CASE("after_func: either it runs or stop() says that it will not") {
             stopped = stop();
             co_return;
         };
-        auto canceller = [end = &cancel]() -> task<> {
-            (*end)();
-            co_return;
-        };
         crew workers;
-        workers.add(registrar());
-        workers.add(canceller());
-        workers.run();
+        workers.run(registrar(), call(&cancel));
         check(runs == (stopped ? 0 : 1), "it ran and was stopped, or neither");
     });
 }

@@ -6,12 +6,14 @@
 //     explore([] {
 //         chan<int> ch = make_chan<int>();
 //         auto sender = [&]() -> task<> { co_await ch.send(1); };
+//         auto receiver = [&]() -> task<> { co_await ch.recv(); };
 //         crew workers;
-//         workers.add(sender());
-//         workers.run();
+//         workers.run(sender(), receiver());
 //     });
 //
 // A task that is never readied is found as a deadlock: its worker spins for ever.
+
+#include <utility>
 
 #include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/task.hpp>
@@ -30,22 +32,30 @@ inline effort by_chance() {
 
 class crew {
 public:
-    void add(task<> t) { scheduler_.start(detail::runnable::from_frame(t.release())); }
+    /// Until the tasks have ended, on two workers.
+    template <class... Tasks>
+    void run(Tasks... tasks) {
+        run_while([] {}, std::move(tasks)...);
+    }
 
-    /// Until all tasks have ended, with two workers and, beside them, threads that are none.
-    template <class... Foreign>
-    void run(Foreign... foreign) {
-        const auto work = [this] { scheduler_.work(); };
-        thread a(work);
-        thread b(work);
-        (outside(foreign), ...);
+    /// The same, while a thread that is no worker calls outside().
+    template <class Outside, class... Tasks>
+    void run_beside(const Outside& outside, Tasks... tasks) {
+        const auto from_outside = [&outside] {
+            be_foreign();
+            outside();
+        };
+        run_while(from_outside, std::move(tasks)...);
     }
 
 private:
-    template <class Foreign>
-    static void outside(Foreign foreign) {
-        be_foreign();
-        foreign();
+    template <class Meanwhile, class... Tasks>
+    void run_while(const Meanwhile& meanwhile, Tasks... tasks) {
+        (scheduler_.start(detail::runnable::from_frame(tasks.release())), ...);
+        const auto work = [this] { scheduler_.work(); };
+        thread a(work);
+        thread b(work);
+        meanwhile();
     }
 
     detail::scheduler scheduler_;

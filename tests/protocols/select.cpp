@@ -27,9 +27,7 @@ TEST_CASE("two selects that face each other at two channels agree on one of them
             second = won.index();
         };
         crew workers;
-        workers.add(one());
-        workers.add(other());
-        workers.run();
+        workers.run(one(), other());
         check(first == second, "one has sent what the other has not received");
     });
 }
@@ -45,10 +43,7 @@ TEST_CASE("a select that waits takes one of two values, and the other one stays"
         };
         auto sender = [](chan<std::int64_t> to) -> task<> { co_await to.send(1); };
         crew workers;
-        workers.add(chooser());
-        workers.add(sender(a));
-        workers.add(sender(b));
-        workers.run();
+        workers.run(chooser(), sender(a), sender(b));
         check(a.size() + b.size() == 1, "a value was lost or doubled");
         check(won == (a.size() == 0 ? 0u : 1u), "the winner is not the one that gave the value");
     });
@@ -64,9 +59,7 @@ TEST_CASE("a value that comes while a select still enlists is whole") {
         };
         auto sender = [&]() -> task<> { co_await a.send(7); };
         crew workers;
-        workers.add(chooser());
-        workers.add(sender());
-        workers.run();
+        workers.run(chooser(), sender());
     });
 }
 
@@ -85,10 +78,7 @@ TEST_CASE("two selects at one channel share its values") {
                 co_await b.send(2);
             };
             crew workers;
-            workers.add(chooser());
-            workers.add(chooser());
-            workers.add(sender());
-            workers.run();
+            workers.run(chooser(), chooser(), sender());
             check(sum == 3, "a value was lost or doubled");
         },
         model::by_chance());
@@ -104,9 +94,7 @@ TEST_CASE("a select with otherwise leaves no trace at its channels") {
         };
         auto sender = [&]() -> task<> { co_await a.send(1); };
         crew workers;
-        workers.add(trier());
-        workers.add(sender());
-        workers.run();
+        workers.run(trier(), sender());
         check(a.size() == (took ? 0u : 1u), "a value was lost or doubled");
     });
 }
@@ -127,10 +115,7 @@ TEST_CASE("a close decides a select, beside a value that comes at the same time"
         };
         auto sender = [&]() -> task<> { co_await b.send(1); };
         crew workers;
-        workers.add(chooser());
-        workers.add(closer());
-        workers.add(sender());
-        workers.run();
+        workers.run(chooser(), closer(), sender());
         check(b.size() == (took ? 0u : 1u), "a value was lost or doubled");
     });
 }

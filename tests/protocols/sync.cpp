@@ -25,10 +25,7 @@ TEST_CASE("mutex: one holder at a time, and each sees what the one before wrote"
             }
         };
         crew workers;
-        workers.add(visit());
-        workers.add(visit());
-        workers.add(visit());
-        workers.run();
+        workers.run(visit(), visit(), visit());
         check(count == 6, "a visit was lost");
         check(m.try_lock().owns_lock(), "the mutex stayed locked");
     });
@@ -48,10 +45,7 @@ TEST_CASE("mutex: a lock that loses its race does not keep the mutex, nor its li
         };
         auto third = [&]() -> task<> { const auto guard = co_await m.lock(); };
         crew workers;
-        workers.add(racer());
-        workers.add(holder());
-        workers.add(third());
-        workers.run();
+        workers.run(racer(), holder(), third());
         check(m.try_lock().owns_lock(), "the mutex stayed locked");
     });
 }
@@ -68,9 +62,7 @@ TEST_CASE("semaphore: no permit is lost between one that gives up and one that r
             co_await value.send(1);
         };
         crew workers;
-        workers.add(racer());
-        workers.add(user());
-        workers.run();
+        workers.run(racer(), user());
         check(s.try_acquire().held(), "a permit was lost");
     });
 }
@@ -92,9 +84,7 @@ TEST_CASE("cond: a signal that comes after the state has changed is never lost")
             changed.signal();
         };
         crew workers;
-        workers.add(waiter());
-        workers.add(setter());
-        workers.run();
+        workers.run(waiter(), setter());
     });
 }
 
@@ -123,10 +113,7 @@ TEST_CASE("cond: a signal that meets a wait that has lost goes to the next one")
                 changed.signal();
             };
             crew workers;
-            workers.add(racer());
-            workers.add(waiter());
-            workers.add(signaller());
-            workers.run();
+            workers.run(racer(), waiter(), signaller());
         },
         model::by_chance());
 }
