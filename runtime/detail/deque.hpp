@@ -20,6 +20,7 @@
 // swap of half as well.
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include <sluice/runtime/detail/seam.hpp>
@@ -33,14 +34,17 @@ public:
     static constexpr std::uint32_t capacity = static_cast<std::uint32_t>(deque_capacity);
     /// How many pops before its own an entry is fetched into the cache: another core may have made
     /// it, or it may have waited long.
-    static constexpr std::uint32_t fetched_ahead = 4;
+    static constexpr std::uint32_t fetched_ahead = 8;
 
     /// Owner. False: the queue is full; take_half() makes room.
     bool push(runnable* r) noexcept {
         const std::uint32_t tail = tail_.load(relaxed);
-        // acquire: pairs with the release in claim(); the taker has read slot `tail` before it is
-        // reused here.
-        if (tail - head_.load(acquire) >= capacity) return false;
+        if (tail - known_head_ >= capacity) {
+            // acquire: pairs with the release in claim(); the taker has read slot `tail` before it
+            // is reused here.
+            known_head_ = head_.load(acquire);
+            if (tail - known_head_ >= capacity) return false;
+        }
         slot(tail).store(r, relaxed);
         // release: pairs with the acquire in steal_into(); publishes the slot and what r points to.
         tail_.store(tail + 1, release);
@@ -51,9 +55,10 @@ public:
     runnable* pop() noexcept {
         std::uint32_t head = head_.load(acquire);
         for (;;) {
-            if (head == tail_.load(relaxed)) return nullptr;
+            const std::uint32_t size = tail_.load(relaxed) - head;
+            if (size == 0) return nullptr;
             runnable* const r = slot(head).load(relaxed);
-            fetch_block(slot(head + fetched_ahead).load(relaxed));
+            if (size > fetched_ahead) fetch_block(slot(head + fetched_ahead).load(relaxed));
             if (claim(head, 1)) return r;
         }
     }
@@ -85,6 +90,8 @@ public:
                 thief.slot(to + i).store(slot(head + i).load(relaxed), relaxed);
             if (!claim(head, n)) continue;
             runnable* const last = thief.slot(to + n - 1).load(relaxed);
+            for (std::uint32_t i = 0; i != std::min(n - 1, fetched_ahead); ++i)
+                fetch_block(thief.slot(to + i).load(relaxed));
             // release: pairs with the acquire in steal_into(), for thieves of the thief.
             if (n > 1) thief.tail_.store(to + n - 1, release);
             return last;
@@ -113,6 +120,7 @@ private:
 
     alignas(64) atomic<std::uint32_t> head_{0};  // anyone, by compare-and-swap
     alignas(64) atomic<std::uint32_t> tail_{0};  // owner writes
+    std::uint32_t known_head_ = 0;  // owner: head_ as push() saw it last, which it has long passed
     std::array<atomic<runnable*>, capacity> slots_{};
 };
 

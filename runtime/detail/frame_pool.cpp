@@ -16,7 +16,7 @@ constinit spin_lock all_pools_lock;
 
 // How many blocks ahead of its use a free one is fetched into the cache: the core it comes back
 // from has written to it.
-constexpr std::uint32_t fetched_ahead = 4;
+constexpr std::uint32_t fetched_ahead = 8;
 
 // Zeroed memory: a header of size 0 ends a walk. Throws std::bad_alloc.
 std::byte* map_pages(std::size_t size) {
@@ -100,12 +100,20 @@ void frame_pool::deallocate(void* memory) noexcept {
     }
 }
 
+// What the first takes from the list need, once this is its top.
+void frame_pool::fetch_first(carrier& top) noexcept {
+    fetch_block(top.next);
+    const std::uint32_t n = std::min(top.count, fetched_ahead);
+    for (std::uint32_t i = 1; i <= n; ++i) fetch_block(top.others()[top.count - i]);
+}
+
 void* frame_pool::take(std::uint32_t size_class) {
     carrier* const top = free_[size_class];
     if (top == nullptr) [[unlikely]]
         return take_slow(size_class);
     if (top->count == 0) {
         free_[size_class] = top->next;
+        if (top->next != nullptr) fetch_first(*top->next);
         return top;
     }
     void** const place = top->others() + --top->count;
@@ -114,8 +122,13 @@ void* frame_pool::take(std::uint32_t size_class) {
 }
 
 void* frame_pool::take_slow(std::uint32_t size_class) {
-    empty_inbox();
-    if (free_[size_class] != nullptr) return take(size_class);
+    atomic<carrier*>& inbox = inbox_[size_class];
+    if (inbox.load(relaxed) != nullptr) {
+        // acquire: pairs with the release in push_inbox().
+        free_[size_class] = inbox.exchange(nullptr, acquire);
+        fetch_first(*free_[size_class]);
+        return take(size_class);
+    }
     const std::size_t size = std::size_t{size_class} * step;
     if (static_cast<std::size_t>(carve_end_ - carve_) < size) add_chunk();
     auto* const header = reinterpret_cast<block_header*>(carve_);
@@ -201,22 +214,12 @@ void frame_pool::flush(parcel& p) noexcept {
 }
 
 void frame_pool::push_inbox(carrier* first, carrier* last) noexcept {
-    carrier* head = inbox_.load(relaxed);
+    atomic<carrier*>& inbox = inbox_[block_header::of(first)->size_class.load(relaxed)];
+    carrier* head = inbox.load(relaxed);
     do {
         last->next = head;
-        // release: pairs with the acquire in empty_inbox(); the carriers and the end of the frames.
-    } while (!inbox_.compare_exchange_weak(head, first, release, relaxed));
-}
-
-void frame_pool::empty_inbox() noexcept {
-    carrier* c = inbox_.exchange(nullptr, acquire);
-    while (c != nullptr) {
-        carrier* const next = c->next;
-        carrier*& top = free_[block_header::of(c)->size_class.load(relaxed)];
-        c->next = top;
-        top = c;
-        c = next;
-    }
+        // release: pairs with the acquire in take_slow(); the carriers and the end of the frames.
+    } while (!inbox.compare_exchange_weak(head, first, release, relaxed));
 }
 
 void frame_pool::visit_chunks(void (*visit)(block_header&, void*), void* context) {

@@ -9,18 +9,18 @@
 //   has used, one after the other.
 //   The pool's thread takes and returns blocks without any atomic operation. Another thread that
 //   releases a block collects it in its own pool, up to 64 of one size and owner, and then sends
-//   the carriers to the owner's inbox with one compare-and-swap; the owner empties the inbox with
-//   one exchange when a free list runs dry. Large blocks, and all blocks under AddressSanitizer (so
-//   that it sees each frame's end), come from operator new. A pool outlives its thread: it is
-//   leased from a process-wide list and goes back there, so that a block may be released at any
-//   time, by anyone, and runtimes that start and stop do not grow the process.
+//   the carriers to the owner's inbox for that size with one compare-and-swap; the owner makes the
+//   inbox its free list with one exchange when that has run dry. Large blocks, and all blocks under
+//   AddressSanitizer (so that it sees each frame's end), come from operator new. A pool outlives
+//   its thread: it is leased from a process-wide list and goes back there, so that a block may be
+//   released at any time, by anyone, and runtimes that start and stop do not grow the process.
 //
 // A block that holds the outermost frame of a task is marked with its runtime's number. Walking the
 // blocks of all pools thus enumerates the live tasks of a runtime (when its workers are still), at
 // the price of one store per task.
 //
 // Invariants
-//   The inbox is pushed by anyone and emptied as a whole, so there is no ABA problem.
+//   An inbox is pushed by anyone and emptied as a whole, so there is no ABA problem.
 //   A chunk is carved from front to back and never reused for another size: headers can be walked.
 //
 // Rejected: huge pages for the chunks (a few percent faster, but the kernel may stop a thread for
@@ -120,6 +120,7 @@ private:
     void* take(std::uint32_t size_class);
     void* take_slow(std::uint32_t size_class);
     void add_chunk();
+    static void fetch_first(carrier& top) noexcept;
     void* take_large(std::size_t size);
     void put(block_header* header) noexcept;
     void put_large(block_header* header) noexcept;
@@ -128,7 +129,6 @@ private:
     void send(block_header* header) noexcept;
     static void flush(parcel& p) noexcept;
     void push_inbox(carrier* first, carrier* last) noexcept;
-    void empty_inbox() noexcept;
     void visit_chunks(void (*visit)(block_header&, void*), void* context);
     static void visit_all(void (*visit)(block_header&, void*), void* context);
 
@@ -147,7 +147,7 @@ private:
     frame_pool* next_pool_ = nullptr;
     bool leased_ = false;
 
-    alignas(64) atomic<carrier*> inbox_{nullptr};  // anyone pushes, the pool's thread empties
+    alignas(64) atomic<carrier*> inbox_[classes] = {};  // anyone pushes, the pool's thread empties
 };
 
 template <class Visit>

@@ -133,8 +133,15 @@ inline void cpu_relax() noexcept {
 /// harm.
 inline void fetch_block(const void* memory) noexcept {
     const auto block = reinterpret_cast<std::uintptr_t>(memory) - 16;
+#if defined(__x86_64__)
+    // By name: without an option for newer CPUs the builtin fetches to read only, and the line
+    // then comes a second time, to be written. Known to every CPU of this kind since 2005, by AMD
+    // and Intel; to older ones a nop.
+    asm volatile("prefetchw (%0)\n\tprefetchw 64(%0)" : : "r"(block));
+#else
     __builtin_prefetch(reinterpret_cast<const void*>(block), 1);
     __builtin_prefetch(reinterpret_cast<const void*>(block + 64), 1);
+#endif
 }
 
 /// How many simulators there are; what now() says then depends on the thread.

@@ -47,9 +47,9 @@ worker::worker(scheduler& owner, int id, std::unique_ptr<driver> d)
       id_(id),
       ticket_(take_lock_ticket()),
       driver_(std::move(d)),
+      timers_(timer_queue::lease()),
       random_(static_cast<std::uint64_t>(now()) +
-              static_cast<std::uint64_t>(id) * 0x9e3779b97f4a7c15u),
-      timers_(timer_queue::lease()) {}
+              static_cast<std::uint64_t>(id) * 0x9e3779b97f4a7c15u) {}
 
 worker::~worker() {
     timers_.give_back();
@@ -151,7 +151,7 @@ runnable* worker::search() noexcept {
     std::int64_t elapsed = 0;
     do {
         // First of all: what another worker has just begun to push is soon worth the trip.
-        for (int i = 0; i != 16; ++i) cpu_relax();
+        for (int i = 0; i != pauses_; ++i) cpu_relax();
         runnable* r = steal_once();
         if (r == nullptr && elapsed > aged_after) {
             for (std::size_t i = 0; i != watched && r == nullptr; ++i) {
@@ -173,7 +173,7 @@ runnable* worker::wait_awake() noexcept {
     if (wakeful_ == 0 && ++skipped_waits_ % try_again_every != 0) return nullptr;
     const std::int64_t end = now() + search_time;
     do {
-        for (int i = 0; i != 16; ++i) cpu_relax();
+        for (int i = 0; i != least_pauses; ++i) cpu_relax();
         if (runnable* const r = take_shared()) {
             wakeful_ = std::min(wakeful_ + 4, most_wakeful);
             return r;
@@ -197,6 +197,7 @@ runnable* worker::steal_once() noexcept {
 runnable* worker::steal_from(worker& victim, bool next_slots) noexcept {
     runnable* const r = next_slots ? victim.next_.steal() : victim.queue_.steal_into(queue_);
     if (r != nullptr) {
+        adapt_pauses(victim);
         steals.add(1);
         return r;
     }
@@ -206,6 +207,17 @@ runnable* worker::steal_from(worker& victim, bool next_slots) noexcept {
         return take_local();
     }
     return nullptr;
+}
+
+// Each theft costs the victim the cache lines of its queue. While one task there goes on and on
+// starting others, a thief that is faster than it would take them by twos and threes, and slow both
+// of them down; it waits longer from theft to theft, some microseconds in the end, and takes more.
+void worker::adapt_pauses(const worker& victim) noexcept {
+    const std::uint32_t tick = victim.ticks();
+    const bool same_task = robbed_ == &victim && robbed_tick_ == tick;
+    pauses_ = same_task ? std::min(pauses_ * 2, most_pauses) : least_pauses;
+    robbed_ = &victim;
+    robbed_tick_ = tick;
 }
 
 void worker::park() noexcept {

@@ -123,6 +123,10 @@ private:
         20'000;  // nanoseconds of looking around before parking
     static constexpr std::int64_t aged_after =
         10'000;  // nanoseconds after which a waiting next slot is stolen
+    static constexpr int most_wakeful = 16;
+    static constexpr std::uint32_t try_again_every = 32;
+    static constexpr int least_pauses = 16;
+    static constexpr int most_pauses = 256;
 
     inline runnable* find();
     inline runnable* look_around();
@@ -134,18 +138,24 @@ private:
     runnable* wait_awake() noexcept;
     runnable* steal_once() noexcept;
     runnable* steal_from(worker& victim, bool next_slots) noexcept;
+    void adapt_pauses(const worker& victim) noexcept;
     void park() noexcept;
     bool run_timers() noexcept;
     bool work_visible() noexcept;
     inline void execute(runnable* r);
     void overflow(runnable* r) noexcept;
 
-    scheduler& owner_;
+    // What others look at while they search.
+    alignas(64) scheduler& owner_;
     const int id_;
     const lock_ticket ticket_;
-    static constexpr int most_wakeful = 16;
-    static constexpr std::uint32_t try_again_every = 32;
-    int wakeful_ = most_wakeful;  // how well waiting awake has paid lately
+    const std::unique_ptr<driver> driver_;
+    timer_queue& timers_;
+    atomic<std::uint32_t> tick_{0};  // own thread writes; others see whether it moves
+    atomic<sleep_state> sleep_{sleep_state::awake};
+
+    // What changes with every task that it runs or starts.
+    alignas(64) int wakeful_ = most_wakeful;  // how well waiting awake has paid lately
     std::uint32_t skipped_waits_ = 0;
     std::uint64_t last_stamp_ = 0;
     std::uint32_t stamped_tick_ = 0;
@@ -153,13 +163,12 @@ private:
     std::uint32_t until_fair_ = fairness;
     bool searching_ = false;  // counted as such by the sleepers
     int budget_ = slice;
-    const std::unique_ptr<driver> driver_;
+    int pauses_ = least_pauses;       // before the next look at the others
+    const worker* robbed_ = nullptr;  // whom this worker stole from last, and
+    std::uint32_t robbed_tick_ = 0;   // that one's ticks() then
     random_source random_;
-    atomic<std::uint32_t> tick_{0};  // own thread writes; others see whether it moves
-    timer_queue& timers_;
     next_slot next_;
     deque queue_;
-    atomic<sleep_state> sleep_{sleep_state::awake};
 };
 
 /// The calling thread's worker; null on a thread that is none. Never cached over a suspension: a
