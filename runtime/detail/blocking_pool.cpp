@@ -4,9 +4,11 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <deque>
+#include <list>
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include <pthread.h>
 
@@ -17,7 +19,7 @@ namespace sluice::detail {
 namespace {
 
 constexpr std::chrono::seconds idle_time{10};
-constexpr unsigned most_threads = 512;  // more calls than that wait in the queue
+constexpr std::size_t most_threads = 512;  // more calls than that wait in the queue
 
 class blocking_pool {
 public:
@@ -26,7 +28,10 @@ public:
         std::unique_lock lock(mutex_);
         stopping_ = true;
         work_.notify_all();
-        ended_.wait(lock, [this] { return threads_ == 0; });
+        all_ended_.wait(lock, [this] { return threads_.empty(); });
+        std::thread last = std::move(last_ended_);
+        lock.unlock();
+        if (last.joinable()) last.join();
     }
 
     void submit(std::unique_ptr<blocking_job> job) {
@@ -36,12 +41,13 @@ public:
             work_.notify_one();
             return;
         }
-        if (threads_ == most_threads) return;
+        if (threads_.size() == most_threads) return;
+        const auto self = threads_.emplace(threads_.end());
         try {
-            std::thread([this] { work(); }).detach();
-            ++threads_;
+            *self = std::thread([this, self] { work(self); });  // waits for the lock
         } catch (const std::system_error&) {
-            if (threads_ != 0) return;  // the others get to it
+            threads_.erase(self);
+            if (!threads_.empty()) return;  // the others get to it
             std::unique_ptr<blocking_job> unserved = std::move(jobs_.back());
             jobs_.pop_back();
             lock.unlock();
@@ -50,7 +56,7 @@ public:
     }
 
 private:
-    void work() {
+    void work(std::list<std::thread>::iterator self) {
         ::pthread_setname_np(::pthread_self(), "sluice-blocking");
         std::unique_lock lock(mutex_);
         for (;;) {
@@ -65,21 +71,28 @@ private:
             job.reset();
             lock.lock();
         }
-        --threads_;
-        std::notify_all_at_thread_exit(ended_, std::move(lock));
+        // Each thread is joined by the next one that ends, so that drain() leaves none behind.
+        // (std::notify_all_at_thread_exit would not do: in an exiting process it may be dead
+        // before drain() runs, and then the lock is never released.)
+        std::thread before = std::exchange(last_ended_, std::move(*self));
+        threads_.erase(self);
+        if (threads_.empty()) all_ended_.notify_all();
+        lock.unlock();
+        if (before.joinable()) before.join();
     }
 
     std::mutex mutex_;
     std::condition_variable work_;
-    std::condition_variable ended_;
+    std::condition_variable all_ended_;
     std::deque<std::unique_ptr<blocking_job>> jobs_;
     std::size_t idle_ = 0;
-    unsigned threads_ = 0;
+    std::list<std::thread> threads_;
+    std::thread last_ended_;
     bool stopping_ = false;
 };
 
 blocking_pool& pool() {
-    // Never destroyed: the last thread may still be on its way out of ended_ when drain() returns.
+    // Never destroyed: a destructor of a static object may still ask for a call.
     static blocking_pool* const instance = [] {
         auto* const made = new blocking_pool;
         std::atexit([] { pool().drain(); });

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
 #include <latch>
 #include <memory>
 #include <stdexcept>
@@ -14,6 +15,7 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "child.hpp"
 #include "support.hpp"
 
 using namespace std::chrono_literals;
@@ -151,6 +153,19 @@ TEST_CASE("blocking: a call may outlive the runtime that asked for it") {
     while (*stage != 3) std::this_thread::yield();
     while (stage.use_count() != 1) std::this_thread::yield();
     report_expectations();
+}
+
+TEST_CASE("blocking: a process ends after some of the threads have ended, idle for ten seconds") {
+    const child_end end = run_child([] {
+        sluice::run([]() -> task<> {
+            auto longer = blocking([] { std::this_thread::sleep_for(10'500ms); });
+            co_await blocking([] {});
+            co_await std::move(longer);
+        });
+        std::exit(0);  // with one thread idle for 0 seconds, and one gone
+    });
+    INFO(end.errors);
+    CHECK(end.exited());
 }
 
 TEST_CASE("blocking outside of a task is an error") {
