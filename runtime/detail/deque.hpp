@@ -94,6 +94,7 @@ public:
                 fetch_block(thief.slot(to + i).load(relaxed));
             // release: pairs with the acquire in steal_into(), for thieves of the thief.
             if (n > 1) thief.tail_.store(to + n - 1, release);
+            thief.known_head_ = to;
             return last;
         }
     }
@@ -120,7 +121,7 @@ private:
 
     alignas(64) atomic<std::uint32_t> head_{0};  // anyone, by compare-and-swap
     alignas(64) atomic<std::uint32_t> tail_{0};  // owner writes
-    std::uint32_t known_head_ = 0;  // owner: head_ as push() saw it last, which it has long passed
+    plain<std::uint32_t> known_head_{0};  // owner: head_ or less, by at most capacity before tail_
     std::array<atomic<runnable*>, capacity> slots_{};
 };
 

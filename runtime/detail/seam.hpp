@@ -129,18 +129,19 @@ inline void cpu_relax() noexcept {
 }
 
 /// Has the cache fetch the first 128 bytes of a block of the frame pool's, header included, of
-/// which this is the address that users see: they are written to soon. Any other address does no
-/// harm.
+/// which this is the address that users see: they are written to soon. No address is an error, but
+/// one that another core uses is taken from it.
 inline void fetch_block(const void* memory) noexcept {
-    const auto block = reinterpret_cast<std::uintptr_t>(memory) - 16;
+    const auto* const block =
+        reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(memory) - 16);
 #if defined(__x86_64__)
     // By name: without an option for newer CPUs the builtin fetches to read only, and the line
-    // then comes a second time, to be written. Known to every CPU of this kind since 2005, by AMD
-    // and Intel; to older ones a nop.
-    asm volatile("prefetchw (%0)\n\tprefetchw 64(%0)" : : "r"(block));
+    // comes a second time to be written. A nop to CPUs that do not know it.
+    asm volatile("prefetchw %0" : : "m"(*block));
+    asm volatile("prefetchw %0" : : "m"(*(block + 64)));
 #else
-    __builtin_prefetch(reinterpret_cast<const void*>(block), 1);
-    __builtin_prefetch(reinterpret_cast<const void*>(block + 64), 1);
+    __builtin_prefetch(block, 1);
+    __builtin_prefetch(block + 64, 1);
 #endif
 }
 

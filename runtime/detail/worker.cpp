@@ -153,6 +153,7 @@ runnable* worker::search() noexcept {
         // First of all: what another worker has just begun to push is soon worth the trip.
         for (int i = 0; i != pauses_; ++i) cpu_relax();
         runnable* r = steal_once();
+        if (r == nullptr) pauses_ = least_pauses;
         if (r == nullptr && elapsed > aged_after) {
             for (std::size_t i = 0; i != watched && r == nullptr; ++i) {
                 worker& victim = owner_.at(i);
@@ -212,6 +213,7 @@ runnable* worker::steal_from(worker& victim, bool next_slots) noexcept {
 // Each theft costs the victim the cache lines of its queue. While one task there goes on and on
 // starting others, a thief that is faster than it would take them by twos and threes, and slow both
 // of them down; it waits longer from theft to theft, some microseconds in the end, and takes more.
+// A look that finds nothing ends that.
 void worker::adapt_pauses(const worker& victim) noexcept {
     const std::uint32_t tick = victim.ticks();
     const bool same_task = robbed_ == &victim && robbed_tick_ == tick;

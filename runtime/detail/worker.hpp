@@ -145,7 +145,7 @@ private:
     inline void execute(runnable* r);
     void overflow(runnable* r) noexcept;
 
-    // What others look at while they search.
+    // Others read these, while they search.
     alignas(64) scheduler& owner_;
     const int id_;
     const lock_ticket ticket_;
@@ -154,7 +154,7 @@ private:
     atomic<std::uint32_t> tick_{0};  // own thread writes; others see whether it moves
     atomic<sleep_state> sleep_{sleep_state::awake};
 
-    // What changes with every task that it runs or starts.
+    // Its own; changed with every task that it runs or starts.
     alignas(64) int wakeful_ = most_wakeful;  // how well waiting awake has paid lately
     std::uint32_t skipped_waits_ = 0;
     std::uint64_t last_stamp_ = 0;
