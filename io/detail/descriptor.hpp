@@ -108,14 +108,14 @@ public:
     /// Brings what a report on r will touch into the caches: first the descriptor, and once that is
     /// there, what belongs to who reads.
     static void fetch(const registration& r) noexcept {
-        fetch_lines(reinterpret_cast<std::uintptr_t>(&r) - 128, 3);
+        sluice::detail::fetch_lines(reinterpret_cast<std::uintptr_t>(&r) - 128, 3);
     }
     static void fetch_reader(const registration& r) noexcept {
         const last_reader& reader = r.of.last_reader_;
-        fetch_lines(reader.leaf.load(sluice::detail::relaxed), 3);
-        fetch_lines(reader.task.load(sluice::detail::relaxed), 2);
-        fetch_lines(reader.buffer.load(sluice::detail::relaxed), 1);
-        fetch_lines(reader.behind.load(sluice::detail::relaxed), 1);
+        sluice::detail::fetch_lines(reader.leaf.load(sluice::detail::relaxed), 3);
+        sluice::detail::fetch_lines(reader.task.load(sluice::detail::relaxed), 2);
+        sluice::detail::fetch_lines(reader.buffer.load(sluice::detail::relaxed), 1);
+        sluice::detail::fetch_lines(reader.behind.load(sluice::detail::relaxed), 1);
     }
 
     struct edges {
@@ -159,10 +159,6 @@ private:
     explicit descriptor(int fd) noexcept : fd_(fd) {}
     ~descriptor();
 
-    static void fetch_lines(std::uintptr_t from, unsigned count) noexcept {
-        for (unsigned line = 0; line != count; ++line)
-            __builtin_prefetch(reinterpret_cast<const void*>(from + 64 * line), 1);
-    }
     bool watched(side s) const noexcept {
         return poll_.home != nullptr || (s == side::read && receive_.home != nullptr) ||
                fd_ == in_memory;

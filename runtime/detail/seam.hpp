@@ -128,21 +128,25 @@ inline void cpu_relax() noexcept {
 #endif
 }
 
-/// Has the cache fetch the first 128 bytes of a block of the frame pool's, header included, of
-/// which this is the address that users see: they are written to soon. No address is an error, but
-/// one that another core uses is taken from it.
-inline void fetch_block(const void* memory) noexcept {
-    const auto* const block =
-        reinterpret_cast<const char*>(reinterpret_cast<std::uintptr_t>(memory) - 16);
+/// Has the cache fetch so many lines from `address` on, which are written to soon. No address is an
+/// error, but a line that another core uses is taken from it.
+inline void fetch_lines(std::uintptr_t address, unsigned count) noexcept {
+    for (unsigned i = 0; i != count; ++i) {
+        const auto* const line = reinterpret_cast<const char*>(address + 64 * i);
 #if defined(__x86_64__)
-    // By name: without an option for newer CPUs the builtin fetches to read only, and the line
-    // comes a second time to be written. A nop to CPUs that do not know it.
-    asm volatile("prefetchw %0" : : "m"(*block));
-    asm volatile("prefetchw %0" : : "m"(*(block + 64)));
+        // By name: without an option for newer CPUs the builtin fetches to read only, and the line
+        // comes a second time to be written. A nop to CPUs that do not know it.
+        asm volatile("prefetchw %0" : : "m"(*line));
 #else
-    __builtin_prefetch(block, 1);
-    __builtin_prefetch(block + 64, 1);
+        __builtin_prefetch(line, 1);
 #endif
+    }
+}
+
+/// Fetches the first 128 bytes of a block of the frame pool's, header included, of which this is
+/// the address that users see.
+inline void fetch_block(const void* memory) noexcept {
+    fetch_lines(reinterpret_cast<std::uintptr_t>(memory) - 16, 2);
 }
 
 /// How many simulators there are; what now() says then depends on the thread.
