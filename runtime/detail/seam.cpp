@@ -103,11 +103,12 @@ bool patience::left() noexcept {
 }
 
 void spin_wait::pause() noexcept {
-    if (rounds_ < rounds_before_yield) {
-        ++rounds_;
-        back_off();
-    } else {
+    if (rounds_ == rounds_before_yield) {
         ::sched_yield();
+    } else if (rounds_++ == 0) {
+        for (int i = 0; i != first_relaxations; ++i) cpu_relax();
+    } else {
+        back_off();
     }
 }
 

@@ -195,15 +195,17 @@ private:
 /// About 4 microseconds without touching anything.
 void back_off() noexcept;
 
-/// Back-off of one waiter: some rounds of back_off(), then the CPU is offered to other threads. The
-/// time is fixed, not exponential: a shorter wait takes the line, and what the lock guards, from
-/// its holder too often.
+/// Back-off of one waiter: a moment, for those who meet at a lock that is seldom held; some rounds
+/// of back_off(); then the CPU is offered to other threads. The time does not grow from a moment: a
+/// short wait takes the line, and what the lock guards, from its holder, too often if the lock is
+/// busy.
 class spin_wait {
 public:
     void pause() noexcept;
 
 private:
     static constexpr unsigned rounds_before_yield = 8;
+    static constexpr int first_relaxations = 8;  // 100 to 300 nanoseconds
     unsigned rounds_ = 0;
 };
 
