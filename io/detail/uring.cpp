@@ -170,6 +170,7 @@ int uring_reactor::start(registration& r) noexcept {
         ::io_uring_prep_poll_multishot(sqe, r.of.fd(), watched_events);
     }
     ::io_uring_sqe_set_data(sqe, &r);
+    started_.store(true, sluice::detail::release);
     add_to_list(r);
     return 0;
 }
@@ -253,6 +254,9 @@ bool uring_reactor::reap(unsigned most) noexcept {
     if (!cq_lock_.try_lock()) return false;
     const unsigned first = *ring_.cq.khead;
     const unsigned ready = ::io_uring_cq_ready(&ring_);
+    // acquire: pairs with the release in start(). By way of the kernel all that was done before a
+    // request is seen by whoever finds its completion; this says so to the memory model.
+    static_cast<void>(started_.load(sluice::detail::acquire));
     const unsigned count = std::min(ready, most);
     const auto at = [this, first](unsigned i) -> const io_uring_cqe& {
         return ring_.cq.cqes[(first + i) & *ring_.cq.kring_mask];

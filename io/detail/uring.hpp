@@ -85,6 +85,7 @@ private:
     // The last reap() has left completions. Written under cq_lock_.
     sluice::detail::atomic<bool> reap_again_{false};
     sluice::detail::atomic<bool> wake_watch_ended_{false};
+    sluice::detail::atomic<bool> started_{false};  // a request, some time: see reap()
     stop_inbox stopped_;
 };
 
