@@ -66,8 +66,9 @@ void workspace::make_contiguous() {
 std::span<std::byte> workspace::room() {
     if (end_ == capacity_) make_contiguous();
     if (end_ == capacity_) {
-        const std::size_t wanted = std::max(parser_.wanted(), capacity_ + 1);
-        grow(std::max(usual_capacity, std::min(wanted, 2 * capacity_)));
+        const std::size_t wanted = parser_.wanted();
+        const std::size_t twice = 2 * capacity_;
+        grow(std::max(usual_capacity, wanted > capacity_ ? std::min(wanted, twice) : twice));
     }
     return std::as_writable_bytes(std::span(data_.get() + end_, capacity_ - end_));
 }

@@ -81,11 +81,9 @@ def info_tells_the_workers_there_are(server):
 def large_values(server):
     value = bytes(range(256)) * (1 << 18)  # 64 MiB
     with server.connect() as connection:
-        started = time.monotonic()
         assert exchange(connection, bulk("SET", "large", value)) == b"+OK\r\n"
         assert exchange(connection, bulk("GET", "large")) == b"$%d\r\n%s\r\n" % (len(value), value)
         assert exchange(connection, bulk("DEL", "large")) == b":1\r\n"
-        assert time.monotonic() - started < 10
     wait_for(lambda: SANITIZED or memory(server) < len(value))
 
 
