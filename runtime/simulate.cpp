@@ -1,18 +1,21 @@
 // How a simulation runs
 //   The loop takes all that is ready out of the queues of its one worker into a list, draws one,
 //   and runs it with a short slice, drawn too, so that a task may have to let others go first at
-//   any step. When nothing is ready the clock moves to the earliest timer. What the network (io/)
-//   brings comes by timers, too, and then stands in the same list. The workers of real
-//   runtimes pay nothing for this: the loop uses their queues, timers and slices as they are.
+//   any step. Where all orders are tried, a slice is one step, and the task goes on with the next
+//   one unless it is preempted. When nothing is ready the clock moves to the earliest timer. What
+//   the network (io/) brings comes by timers, too, and then stands in the same list. The workers of
+//   real runtimes pay nothing for this: the loop uses their queues, timers and slices as they are.
 #include <sluice/runtime/simulate.hpp>
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <sluice/runtime/detail/choice_tree.hpp>
 #include <sluice/runtime/detail/environment.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/detail/simulated_driver.hpp>
@@ -37,6 +40,7 @@ public:
 
     std::uint64_t trace() const noexcept { return choices_.trace(); }
 
+    choice_tree* tree = nullptr;  // in place of the seed
     std::uint64_t steps = 0;
     std::int64_t clock = 0;
 
@@ -44,6 +48,8 @@ private:
     static constexpr std::uint32_t longest_slice = 8;
 
     void loop();
+    runnable* take_drawn();
+    runnable* take_enumerated();
 
     const std::uint64_t max_steps_;
     scheduler scheduler_;
@@ -51,13 +57,14 @@ private:
     simulated_driver& driver_ = static_cast<simulated_driver&>(worker_.io());
     simulation_choices& choices_ = driver_.choices;
     std::vector<runnable*> ready_;
+    bool may_go_on_ = false;  // enumerating: the latest task had to let go, and is the last in line
 };
 
 void simulation_loop::run(std::uint64_t seed, task<> main) {
     if (current_worker() != nullptr)
         throw std::logic_error("sluice: a simulation must not be started from a task");
     const worker_scope scope(worker_);
-    const clock_scope time(clock);
+    const simulation_scope simulated(clock, tree);
     // Last of all: sockets may outlive the tasks, and the tasks' frames close theirs.
     const struct network_scope {
         simulated_driver& of;
@@ -66,7 +73,8 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
     steps = 0;
     clock = 0;
     worker_.random_ = random_source(seed);
-    choices_.begin(seed);
+    choices_.begin(seed, tree);
+    may_go_on_ = false;
     scheduler_.begin_again();
     start_detached(scheduler_, std::move(main));
     loop();
@@ -87,13 +95,11 @@ void simulation_loop::loop() {
     while (!scheduler_.stopping()) {
         scheduler_.take_queued([this](runnable* r) { ready_.push_back(r); });
         if (!ready_.empty()) {
-            const std::uint32_t i = choices_.below(static_cast<std::uint32_t>(ready_.size()));
             if (++steps > max_steps_) return;
-            runnable* const r = std::exchange(ready_[i], ready_.back());
-            ready_.pop_back();
-            worker_.budget_ = 1 + static_cast<int>(choices_.below(longest_slice));
+            runnable* const r = tree == nullptr ? take_drawn() : take_enumerated();
             r->run();
             while (worker_.transfer != nullptr) std::exchange(worker_.transfer, nullptr)->run();
+            may_go_on_ = !worker_.slice_left();
             continue;
         }
         const std::int64_t earliest = worker_.timers().earliest();
@@ -104,19 +110,48 @@ void simulation_loop::loop() {
     }
 }
 
+runnable* simulation_loop::take_drawn() {
+    const std::uint32_t i = choices_.below(static_cast<std::uint32_t>(ready_.size()));
+    runnable* const r = std::exchange(ready_[i], ready_.back());
+    ready_.pop_back();
+    worker_.budget_ = 1 + static_cast<int>(choices_.below(longest_slice));
+    return r;
+}
+
+runnable* simulation_loop::take_enumerated() {
+    if (may_go_on_) std::rotate(ready_.begin(), ready_.end() - 1, ready_.end());
+    const auto ways = static_cast<std::uint32_t>(ready_.size());
+    const auto at = ready_.begin() + (may_go_on_ ? choices_.preempt(ways) : choices_.below(ways));
+    runnable* const r = *at;
+    ready_.erase(at);
+    worker_.budget_ = 1;
+    return r;
+}
+
+namespace {
+
+// how() is the environment that repeats what `once` does.
+template <class Once, class How>
+void run_one(Once once, How how) {
+    try {
+        once();
+    } catch (const std::exception& e) {
+        std::throw_with_nested(simulation_failure(how(), e.what()));
+    } catch (...) {
+        std::throw_with_nested(simulation_failure(how(), "an exception of unknown type"));
+    }
+}
+
+}  // namespace
+
 void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* context) {
     const auto only = number_from_environment<std::uint64_t>("SLUICE_SEED");
     const std::uint64_t first = only.value_or(s.seed);
     const std::uint64_t count =
         only ? 1 : number_from_environment<std::uint64_t>("SLUICE_SEEDS").value_or(s.seeds);
     for (std::uint64_t i = 0; i != count; ++i) {
-        try {
-            once(context, first + i);
-        } catch (const std::exception& e) {
-            std::throw_with_nested(simulation_failure(first + i, e.what()));
-        } catch (...) {
-            std::throw_with_nested(simulation_failure(first + i, "an exception of unknown type"));
-        }
+        run_one([&] { once(context, first + i); },
+                [&] { return "SLUICE_SEED=" + std::to_string(first + i); });
     }
 }
 
@@ -160,8 +195,41 @@ std::chrono::nanoseconds simulator::elapsed() const noexcept {
     return std::chrono::nanoseconds(state_->loop.clock);
 }
 
-simulation_failure::simulation_failure(std::uint64_t seed, const std::string& why)
-    : std::runtime_error("simulation with SLUICE_SEED=" + std::to_string(seed) + " failed: " + why),
-      seed_(seed) {}
+std::uint64_t simulator::run_all(const simulation& s, void (*once)(void*), void* context) {
+    const char* const only = std::getenv("SLUICE_ORDER");
+    const bool one = only != nullptr && *only != '\0';
+    detail::choice_tree tree(s.preemptions);
+    if (one) tree.go_to(only);
+    const auto run = [&] {
+        std::exception_ptr thrown;
+        try {
+            once(context);
+        } catch (...) {
+            thrown = std::current_exception();
+        }
+        // What it did then proves nothing.
+        if (tree.diverged()) {
+            throw std::logic_error(one ? "sluice: the program has no such order"
+                                       : "sluice: with the same choices the program did not do the "
+                                         "same; it takes something from outside");
+        }
+        if (thrown) std::rethrow_exception(thrown);
+    };
+    state_->loop.tree = &tree;
+    std::uint64_t orders = 0;
+    do {
+        if (orders == s.max_orders) {
+            throw std::runtime_error("sluice: a program has more than " +
+                                     std::to_string(s.max_orders) + " orders");
+        }
+        ++orders;
+        detail::run_one(run, [&] { return "SLUICE_ORDER=" + tree.path(); });
+    } while (!one && tree.advance());
+    return orders;
+}
+
+simulation_failure::simulation_failure(std::string repeat, const std::string& why)
+    : std::runtime_error("simulation with " + repeat + " failed: " + why),
+      repeat_(std::make_shared<const std::string>(std::move(repeat))) {}
 
 }  // namespace sluice

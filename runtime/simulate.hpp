@@ -39,6 +39,10 @@ struct simulation {
     std::uint64_t seed = 1;
     /// For explore(): so many seeds, from `seed` on.
     std::uint64_t seeds = 1'000;
+    /// For explore_all(): how often a task that could have gone on has to let others go first, in
+    /// one order, and how many orders are expected at most.
+    unsigned preemptions = 2;
+    std::uint64_t max_orders = 1'000'000;
     /// A simulation that resumes tasks more often than this has failed: most likely a task spins
     /// until time has passed, which it does not while a task is ready.
     std::uint64_t max_steps = 10'000'000;
@@ -85,20 +89,26 @@ public:
     std::chrono::nanoseconds elapsed() const noexcept;
 
 private:
+    template <class F>
+    friend std::uint64_t explore_all(simulation s, F fn);
+
+    /// Calls once(context), which runs one, for each order, as explore_all() says.
+    std::uint64_t run_all(const simulation& s, void (*once)(void*), void* context);
     void run_main(std::uint64_t seed, task<> main);
 
     struct state;
     const std::unique_ptr<state> state_;
 };
 
-/// Thrown by explore(), with the exception of the simulation nested in it.
+/// Thrown by explore() and explore_all(), with the exception of the simulation nested in it.
 class simulation_failure : public std::runtime_error {
 public:
-    simulation_failure(std::uint64_t seed, const std::string& why);
-    std::uint64_t seed() const noexcept { return seed_; }
+    simulation_failure(std::string repeat, const std::string& why);
+    /// The environment variable that repeats the simulation: "SLUICE_SEED=17".
+    const std::string& repeat() const noexcept { return *repeat_; }
 
 private:
-    std::uint64_t seed_;
+    std::shared_ptr<const std::string> repeat_;  // copying an exception must not throw
 };
 
 namespace detail {
@@ -130,6 +140,30 @@ void explore(simulation s, F fn) {
         [](void* context, std::uint64_t seed) {
             auto& [world, f] = *static_cast<all*>(context);
             static_cast<void>(world.run(seed, f));
+        },
+        &a);
+}
+
+/// Simulates fn() in every order with at most s.preemptions preemptions, for small programs; gives
+/// how many there were. An order is which ready task runs next wherever one must wait or gives up
+/// its turn, where a task that could have gone on is preempted, and which ready case each select
+/// takes. Of the network's times only the shortest and the longest are tried, and of its
+/// probabilities both outcomes. The first order that fails ends it with simulation_failure, whose
+/// message names the order; the environment variable SLUICE_ORDER repeats that one alone. Throws
+/// std::runtime_error if there are more than s.max_orders, and std::invalid_argument for another
+/// text in SLUICE_ORDER. fn must leave nothing behind that the next run would see: a program that
+/// is found to differ where the choices do not has failed.
+template <class F>
+std::uint64_t explore_all(simulation s, F fn) {
+    struct all {
+        simulator world;
+        F& fn;
+    } a{simulator(s.max_steps, s.network), fn};
+    return a.world.run_all(
+        s,
+        [](void* context) {
+            auto& [world, f] = *static_cast<all*>(context);
+            static_cast<void>(world.run(0, f));
         },
         &a);
 }

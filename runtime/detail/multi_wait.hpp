@@ -52,9 +52,9 @@ public:
     void shuffled(std::uint32_t* room, std::uint32_t n, Visit visit) noexcept {
         for (std::uint32_t k = 0; k != n; ++k) room[k] = k;
         // One draw is enough for a few: each step takes the whole part, and leaves the fraction.
-        std::uint64_t fraction = random_.next();
+        std::uint64_t fraction = random_fraction(random_, n);
         for (std::uint32_t k = 0; k != n; ++k) {
-            if (k >= enough_for) fraction = random_.next();
+            if (k >= enough_for) fraction = random_fraction(random_, n - k);
             const wide scaled = static_cast<wide>(fraction) * (n - k);
             std::swap(room[k], room[k + static_cast<std::uint32_t>(scaled >> 64)]);
             fraction = static_cast<std::uint64_t>(scaled);

@@ -41,6 +41,12 @@ inline constexpr std::memory_order release = std::memory_order_release;
 inline constexpr std::memory_order acq_rel = std::memory_order_acq_rel;
 inline constexpr std::memory_order seq_cst = std::memory_order_seq_cst;
 
+/// The least fraction of 2^64 that times n has k as its whole part.
+inline std::uint64_t fraction_for(std::uint32_t k, std::uint32_t n) noexcept {
+    __extension__ typedef unsigned __int128 wide;
+    return static_cast<std::uint64_t>(((wide{k} << 64) + n - 1) / n);
+}
+
 #if defined(SLUICE_MODEL)
 
 template <class T>
@@ -67,6 +73,10 @@ inline constexpr std::size_t deque_capacity = 4;
 inline constexpr std::uint32_t lock_bias_after = 1;
 inline constexpr std::uint32_t lock_bias_after_request = 1;
 inline constexpr std::uint32_t most_mutex_losses = 1;
+
+inline std::uint64_t random_fraction(random_source& random, std::uint32_t n) noexcept {
+    return fraction_for(random.below(n), n);
+}
 
 #else
 
@@ -149,17 +159,28 @@ inline void fetch_block(const void* memory) noexcept {
     fetch_lines(reinterpret_cast<std::uintptr_t>(memory) - 16, 2);
 }
 
-/// How many simulators there are; what now() says then depends on the thread.
+/// How many simulators there are; what now() and random_fraction() say then depends on the thread.
 inline std::atomic<int> simulators{0};
 std::int64_t now_of_this_thread() noexcept;
 
-/// While it lives, the calling thread's now() reads `clock`.
-class clock_scope {
+/// Answers in place of chance, where every answer is to be tried.
+class choice_source {
 public:
-    explicit clock_scope(const std::int64_t& clock) noexcept;
-    clock_scope(const clock_scope&) = delete;
-    clock_scope& operator=(const clock_scope&) = delete;
-    ~clock_scope();
+    /// A number below n, which is at least 1.
+    virtual std::uint32_t below(std::uint32_t n) noexcept = 0;
+
+protected:
+    ~choice_source() = default;
+};
+
+/// While it lives, the calling thread's now() reads `clock`, and its random_fraction() asks
+/// `choices`, if there are any.
+class simulation_scope {
+public:
+    simulation_scope(const std::int64_t& clock, choice_source* choices) noexcept;
+    simulation_scope(const simulation_scope&) = delete;
+    simulation_scope& operator=(const simulation_scope&) = delete;
+    ~simulation_scope();
 };
 
 /// Nanoseconds of CLOCK_MONOTONIC, or of the simulation that the thread runs.
@@ -191,6 +212,15 @@ public:
 private:
     std::uint64_t state_;
 };
+
+std::uint64_t random_fraction_of_this_thread(random_source& random, std::uint32_t n) noexcept;
+
+/// random.next(), of which the caller takes the whole part of n times that fraction of 2^64.
+inline std::uint64_t random_fraction(random_source& random, std::uint32_t n) noexcept {
+    if (simulators.load(relaxed) != 0) [[unlikely]]
+        return random_fraction_of_this_thread(random, n);
+    return random.next();
+}
 
 /// About 4 microseconds without touching anything.
 void back_off() noexcept;

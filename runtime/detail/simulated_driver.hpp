@@ -5,30 +5,40 @@
 #include <cstdint>
 #include <memory>
 
+#include <sluice/runtime/detail/choice_tree.hpp>
 #include <sluice/runtime/detail/seam.hpp>
 #include <sluice/runtime/driver.hpp>
 #include <sluice/runtime/simulate.hpp>
 
 namespace sluice::detail {
 
-/// Choices drawn from a seed and noted in a hash, by which runs can be compared.
+/// Choices drawn from a seed, or those of a tree, and noted in a hash, by which runs can be
+/// compared.
 class simulation_choices {
 public:
-    void begin(std::uint64_t seed) noexcept {
+    void begin(std::uint64_t seed, choice_tree* tree) noexcept {
         random_ = random_source(~seed);  // not the seed of the worker's own
+        tree_ = tree;
         trace_ = 0;
+        if (tree != nullptr) tree->begin();
     }
+
+    choice_tree* tree() const noexcept { return tree_; }
 
     /// A number in [0, bound); bound is at least 1.
     std::uint32_t below(std::uint32_t bound) noexcept {
-        const std::uint32_t i = random_.below(bound);
-        note(std::uint64_t{bound} << 32 | i);
-        return i;
+        return noted(tree_ == nullptr ? random_.below(bound) : tree_->below(bound), bound);
     }
 
-    /// A number in [least, most].
+    /// The same; 0 stands for what would come next by itself. Of a tree only.
+    std::uint32_t preempt(std::uint32_t bound) noexcept {
+        return noted(tree_->preempt(bound), bound);
+    }
+
+    /// A number in [least, most]; of a tree, one of these two.
     std::int64_t between(std::int64_t least, std::int64_t most) noexcept {
         if (least == most) return least;
+        if (tree_ != nullptr) return below(2) == 0 ? least : most;
         const auto span = static_cast<std::uint64_t>(most - least) + 1;
         const std::int64_t n = least + static_cast<std::int64_t>(random_.next() % span);
         note(static_cast<std::uint64_t>(n));
@@ -39,6 +49,7 @@ public:
     bool chance(double probability) noexcept {
         if (probability <= 0) return false;
         if (probability >= 1) return true;
+        if (tree_ != nullptr) return (below(2) == 0) == (probability >= 0.5);
         const bool yes = static_cast<double>(random_.next() >> 11) * 0x1p-53 < probability;
         note(yes);
         return yes;
@@ -48,7 +59,13 @@ public:
     std::uint64_t trace() const noexcept { return trace_; }
 
 private:
+    std::uint32_t noted(std::uint32_t i, std::uint32_t bound) noexcept {
+        note(std::uint64_t{bound} << 32 | i);
+        return i;
+    }
+
     random_source random_{0};
+    choice_tree* tree_ = nullptr;
     std::uint64_t trace_ = 0;
 };
 

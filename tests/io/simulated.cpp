@@ -387,3 +387,32 @@ TEST_CASE("simulated network: listeners that share a port get its connections by
     CHECK(accepted[0] > 50);
     CHECK(accepted[1] > 50);
 }
+
+TEST_CASE("explore_all: a network's shortest and longest delays, and what may happen or not") {
+    sluice::simulation s;
+    s.network.min_delay = 10ms;
+    s.network.max_delay = 30ms;
+    s.network.partial = 0;
+    s.network.reset = 0.01;
+    std::set<std::int64_t> delays;
+    int resets = 0;
+    const std::uint64_t orders = sluice::explore_all(s, [&]() -> task<> {
+        const auto listener = sluice::io::listen_tcp("10.0.0.1:80").value();
+        const auto client = co_await connect_tcp("10.0.0.1:80");
+        if (!client) co_return;
+        const auto begin = sluice::now();
+        const auto sent = co_await client->write("x");
+        const auto server = co_await within(1s, listener.accept());
+        if (!sent || !server) co_return;
+        std::array<char, 8> buffer;
+        const auto got = co_await server->read(buffer);
+        if (got) {
+            delays.insert((sluice::now() - begin) / 1ms);
+        } else {
+            ++resets;
+        }
+    });
+    CHECK(delays == std::set<std::int64_t>{10, 30});
+    CHECK(resets > 0);
+    CHECK(orders > 10);
+}
