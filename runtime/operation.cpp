@@ -14,7 +14,7 @@ namespace sluice::detail {
 }
 
 [[gnu::noinline]] void run_again_last(std::coroutine_handle<> frame) noexcept {
-    this_threads_worker->make_last(runnable::from_frame(frame));
+    this_threads_worker->go_last(runnable::from_frame(frame));
 }
 
 [[gnu::noinline]] void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept {

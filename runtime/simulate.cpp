@@ -99,7 +99,7 @@ void simulation_loop::loop() {
             runnable* const r = tree == nullptr ? take_drawn() : take_enumerated();
             r->run();
             while (worker_.transfer != nullptr) std::exchange(worker_.transfer, nullptr)->run();
-            may_go_on_ = !worker_.slice_left();
+            may_go_on_ = worker_.budget_ == worker::had_to_let_go;
             continue;
         }
         const std::int64_t earliest = worker_.timers().earliest();
@@ -223,6 +223,7 @@ std::uint64_t simulator::run_all(const simulation& s, void (*once)(void*), void*
                                      std::to_string(s.max_orders) + " orders");
         }
         ++orders;
+        tree.begin();
         detail::run_one(run, [&] { return "SLUICE_ORDER=" + tree.path(); });
     } while (!one && tree.advance());
     return orders;

@@ -39,8 +39,8 @@ struct simulation {
     std::uint64_t seed = 1;
     /// For explore(): so many seeds, from `seed` on.
     std::uint64_t seeds = 1'000;
-    /// For explore_all(): how often a task that could have gone on has to let others go first, in
-    /// one order, and how many orders are expected at most.
+    /// For explore_all(): how often, in one order, a task that could have gone on lets others go
+    /// first, and how many orders are expected; both at most.
     unsigned preemptions = 2;
     std::uint64_t max_orders = 1'000'000;
     /// A simulation that resumes tasks more often than this has failed: most likely a task spins
@@ -146,9 +146,10 @@ void explore(simulation s, F fn) {
 
 /// Simulates fn() in every order with at most s.preemptions preemptions, for small programs; gives
 /// how many there were. An order is which ready task runs next wherever one must wait or gives up
-/// its turn, where a task that could have gone on is preempted, and which ready case each select
-/// takes. Of the network's times only the shortest and the longest are tried, and of its
-/// probabilities both outcomes. The first order that fails ends it with simulation_failure, whose
+/// its turn, where a task that could have gone on is preempted, and which of its cases a select
+/// polls first. Of the network's times and partial transfers only the shortest and the longest are
+/// tried, and of its probabilities both outcomes. Tasks that yield() until something has happened
+/// have orders without end. The first order that fails ends it with simulation_failure, whose
 /// message names the order; the environment variable SLUICE_ORDER repeats that one alone. Throws
 /// std::runtime_error if there are more than s.max_orders, and std::invalid_argument for another
 /// text in SLUICE_ORDER. fn must leave nothing behind that the next run would see: a program that

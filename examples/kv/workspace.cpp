@@ -66,9 +66,9 @@ void workspace::make_contiguous() {
 std::span<std::byte> workspace::room() {
     if (end_ == capacity_) make_contiguous();
     if (end_ == capacity_) {
-        const std::size_t wanted = parser_.wanted();
-        const std::size_t twice = 2 * capacity_;
-        grow(std::max(usual_capacity, wanted > capacity_ ? std::min(wanted, twice) : twice));
+        // By half at least: of a line without an end one byte more is wanted, again and again.
+        grow(std::max(usual_capacity,
+                      std::clamp(parser_.wanted(), capacity_ + capacity_ / 2, 2 * capacity_)));
     }
     return std::as_writable_bytes(std::span(data_.get() + end_, capacity_ - end_));
 }

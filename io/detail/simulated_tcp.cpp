@@ -113,8 +113,7 @@ ssize_t simulated_stream::receive(std::span<std::byte> into) noexcept {
     if (into.empty()) return 0;
     if (const std::uint64_t there = arrived_ - taken_; there != 0) {
         std::size_t n = std::min<std::size_t>(there, into.size());
-        if (n > 1 && net_.choices.chance(net_.options.partial))
-            n = 1 + net_.choices.below(static_cast<std::uint32_t>(n));
+        if (n > 1 && net_.choices.chance(net_.options.partial)) n = net_.choices.part_of(n);
         std::memcpy(into.data(), bytes_.data(), n);
         bytes_.pop(n);
         taken_ += n;
@@ -146,8 +145,7 @@ ssize_t simulated_stream::send(std::span<const std::byte> bytes) noexcept {
         return -EAGAIN;
     }
     std::size_t n = std::min<std::size_t>(room(), bytes.size());
-    if (n > 1 && net_.choices.chance(net_.options.partial))
-        n = 1 + net_.choices.below(static_cast<std::uint32_t>(n));
+    if (n > 1 && net_.choices.chance(net_.options.partial)) n = net_.choices.part_of(n);
     peer_.bytes_.push(bytes.first(n));
     sent_ += n;
     answer(segment::data, sent_);

@@ -254,8 +254,8 @@ bool uring_reactor::reap(unsigned most) noexcept {
     if (!cq_lock_.try_lock()) return false;
     const unsigned first = *ring_.cq.khead;
     const unsigned ready = ::io_uring_cq_ready(&ring_);
-    // acquire: pairs with the release in start(). By way of the kernel all that was done before a
-    // request is seen by whoever finds its completion; this says so to the memory model.
+    // acquire: pairs with the release in start(). Whoever finds a completion sees all that was done
+    // before the request, by way of the kernel; this tells ThreadSanitizer.
     static_cast<void>(started_.load(sluice::detail::acquire));
     const unsigned count = std::min(ready, most);
     const auto at = [this, first](unsigned i) -> const io_uring_cqe& {

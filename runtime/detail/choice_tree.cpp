@@ -11,26 +11,38 @@ void choice_tree::go_to(std::string_view path) {
     const char* at = path.data();
     const char* const end = at + path.size();
     for (;;) {
-        fork f{0, 0};
+        fork f{0, 0, false};
         const auto [after, error] = std::from_chars(at, end, f.taken);
         if (error != std::errc{} || (after != end && *after != '.')) {
             throw std::invalid_argument("sluice: SLUICE_ORDER is \"" + std::string(path) +
                                         "\", not numbers with dots between them");
         }
         path_.push_back(f);
-        if (after == end) return;
+        if (after == end) break;
         at = after + 1;
     }
+    while (!path_.empty() && path_.back().taken == 0) path_.pop_back();  // as path() has it
 }
 
 void choice_tree::begin() noexcept {
     depth_ = 0;
+    drawn_ = 0;
     preemptions_ = 0;
     diverged_ = false;
 }
 
 std::uint32_t choice_tree::below(std::uint32_t ways) noexcept {
     return ways == 1 ? 0 : choose(ways);
+}
+
+std::uint32_t choice_tree::draw(std::uint32_t ways) noexcept {
+    drawn_ = depth_;
+    return below(ways);
+}
+
+// Unless there was no choice, or there have been others since.
+void choice_tree::drawn_in_vain() noexcept {
+    if (drawn_ + 1 == depth_) path_[drawn_].vain = true;
 }
 
 // What may not be preempted any more is noted all the same: so a path means the same under every
@@ -44,7 +56,7 @@ std::uint32_t choice_tree::preempt(std::uint32_t ways) noexcept {
 }
 
 std::uint32_t choice_tree::choose(std::uint32_t ways) noexcept {
-    if (depth_ == path_.size()) path_.push_back({0, ways});
+    if (depth_ == path_.size()) path_.push_back({0, ways, false});
     fork& f = path_[depth_++];
     if (f.ways == 0 && f.taken < ways) f.ways = ways;
     if (f.ways != ways) diverged_ = true;
@@ -52,7 +64,8 @@ std::uint32_t choice_tree::choose(std::uint32_t ways) noexcept {
 }
 
 bool choice_tree::advance() noexcept {
-    while (!path_.empty() && path_.back().taken + 1 >= path_.back().ways) path_.pop_back();
+    const auto done = [](const fork& f) { return f.vain || f.taken + 1 >= f.ways; };
+    while (!path_.empty() && done(path_.back())) path_.pop_back();
     if (path_.empty()) return false;
     ++path_.back().taken;
     return true;

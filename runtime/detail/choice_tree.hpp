@@ -26,7 +26,10 @@ public:
     void begin() noexcept;
 
     /// A number below `ways`, which is at least 1. A choice of one way is none.
-    std::uint32_t below(std::uint32_t ways) noexcept override;
+    std::uint32_t below(std::uint32_t ways) noexcept;
+
+    std::uint32_t draw(std::uint32_t ways) noexcept override;
+    void drawn_in_vain() noexcept override;
 
     /// The same where a task could go on, which is the answer 0, and any other preempts it.
     std::uint32_t preempt(std::uint32_t ways) noexcept;
@@ -45,6 +48,7 @@ private:
     struct fork {
         std::uint32_t taken;
         std::uint32_t ways;  // 0: not known yet
+        bool vain;           // the answer makes no difference
     };
 
     std::uint32_t choose(std::uint32_t ways) noexcept;
@@ -52,6 +56,7 @@ private:
     const unsigned most_;
     std::vector<fork> path_;
     std::size_t depth_ = 0;
+    std::size_t drawn_ = 0;  // depth_ before the latest draw
     unsigned preemptions_ = 0;
     bool diverged_ = false;
 };

@@ -76,6 +76,8 @@ bool multi_wait::attempt(leaf** leaves, std::uint32_t count, const behaviour& b)
     while (poll(draw_order(room), [](leaf& l) { return l.try_commit(); })) {
         if (b.finish(*this)) return true;
     }
+    if (choice_source* const chance = simulated_chance()) [[unlikely]]
+        chance->drawn_in_vain();
     return false;
 }
 
@@ -87,6 +89,15 @@ bool multi_wait::start(runnable* frame, bool has_default) noexcept {
         if (wait_once()) return true;
     } while (winner() != nothing && !behaviour_->finish(*this));
     active_ = false;
+    return false;
+}
+
+// Whether the order in which the leaves stand in line can matter.
+bool multi_wait::shares_a_gate() const noexcept {
+    for (std::uint32_t i = 0; i != count_; ++i) {
+        for (std::uint32_t k = 0; k != i; ++k)
+            if (leaves_[i]->gate() == leaves_[k]->gate()) return true;
+    }
     return false;
 }
 
@@ -133,6 +144,9 @@ bool multi_wait::wait_once() noexcept {
         }
     }
     enlist_one_sided(order, wakes);
+    if (choice_source* const chance = simulated_chance(); chance != nullptr && !shares_a_gate())
+        [[unlikely]]
+        chance->drawn_in_vain();
     give_up();
     std::uint32_t expected = enlisting;
     // release: pairs with the acquire in try_win(); the completer may ready the task from here on.

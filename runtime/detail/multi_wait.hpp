@@ -54,7 +54,7 @@ public:
         // One draw is enough for a few: each step takes the whole part, and leaves the fraction.
         std::uint64_t fraction = random_fraction(random_, n);
         for (std::uint32_t k = 0; k != n; ++k) {
-            if (k >= enough_for) fraction = random_fraction(random_, n - k);
+            if (k >= enough_for) fraction = random_.next();
             const wide scaled = static_cast<wide>(fraction) * (n - k);
             std::swap(room[k], room[k + static_cast<std::uint32_t>(scaled >> 64)]);
             fraction = static_cast<std::uint64_t>(scaled);
@@ -132,6 +132,7 @@ private:
 
     bool wait_once() noexcept;
     void own_leaves() noexcept;
+    bool shares_a_gate() const noexcept;
     const std::uint32_t* draw_order(std::array<std::uint32_t, on_stack>& stack_room) noexcept;
     template <class Visit>
     bool poll(const std::uint32_t* order, Visit visit) noexcept;

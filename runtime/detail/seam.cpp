@@ -43,17 +43,18 @@ long membarrier(int command) noexcept {
 namespace {
 [[gnu::tls_model("initial-exec")]] constinit thread_local const std::int64_t* simulated_clock =
     nullptr;
-[[gnu::tls_model("initial-exec")]] constinit thread_local choice_source* simulated_chance = nullptr;
+[[gnu::tls_model(
+    "initial-exec")]] constinit thread_local choice_source* choices_in_place_of_chance = nullptr;
 }  // namespace
 
 simulation_scope::simulation_scope(const std::int64_t& clock, choice_source* choices) noexcept {
     simulated_clock = &clock;
-    simulated_chance = choices;
+    choices_in_place_of_chance = choices;
 }
 
 simulation_scope::~simulation_scope() {
     simulated_clock = nullptr;
-    simulated_chance = nullptr;
+    choices_in_place_of_chance = nullptr;
 }
 
 std::int64_t now_of_this_thread() noexcept {
@@ -61,9 +62,8 @@ std::int64_t now_of_this_thread() noexcept {
     return to_nanoseconds(std::chrono::steady_clock::now());
 }
 
-std::uint64_t random_fraction_of_this_thread(random_source& random, std::uint32_t n) noexcept {
-    if (simulated_chance == nullptr) return random.next();
-    return fraction_for(simulated_chance->below(n), n);
+choice_source* chance_of_this_thread() noexcept {
+    return choices_in_place_of_chance;
 }
 
 // ThreadSanitizer does not model fences, and g++ warns of each one; here only the processor's fence

@@ -47,6 +47,18 @@ inline std::uint64_t fraction_for(std::uint32_t k, std::uint32_t n) noexcept {
     return static_cast<std::uint64_t>(((wide{k} << 64) + n - 1) / n);
 }
 
+/// Answers in place of chance, where every answer is to be tried.
+class choice_source {
+public:
+    /// A number below n, which is at least 1.
+    virtual std::uint32_t draw(std::uint32_t n) noexcept = 0;
+    /// The latest draw has made no difference, so that other answers to it need not be tried.
+    virtual void drawn_in_vain() noexcept = 0;
+
+protected:
+    ~choice_source() = default;
+};
+
 #if defined(SLUICE_MODEL)
 
 template <class T>
@@ -75,7 +87,10 @@ inline constexpr std::uint32_t lock_bias_after_request = 1;
 inline constexpr std::uint32_t most_mutex_losses = 1;
 
 inline std::uint64_t random_fraction(random_source& random, std::uint32_t n) noexcept {
-    return fraction_for(random.below(n), n);
+    return n < 2 ? 0 : fraction_for(random.below(n), n);
+}
+inline choice_source* simulated_chance() noexcept {
+    return nullptr;
 }
 
 #else
@@ -159,22 +174,12 @@ inline void fetch_block(const void* memory) noexcept {
     fetch_lines(reinterpret_cast<std::uintptr_t>(memory) - 16, 2);
 }
 
-/// How many simulators there are; what now() and random_fraction() say then depends on the thread.
+/// How many simulators there are; what now() and simulated_chance() say then depends on the thread.
 inline std::atomic<int> simulators{0};
 std::int64_t now_of_this_thread() noexcept;
 
-/// Answers in place of chance, where every answer is to be tried.
-class choice_source {
-public:
-    /// A number below n, which is at least 1.
-    virtual std::uint32_t below(std::uint32_t n) noexcept = 0;
-
-protected:
-    ~choice_source() = default;
-};
-
-/// While it lives, the calling thread's now() reads `clock`, and its random_fraction() asks
-/// `choices`, if there are any.
+/// While it lives, the calling thread's now() reads `clock`, and `choices`, if there are any, are
+/// its simulated_chance(), which random_fraction() asks.
 class simulation_scope {
 public:
     simulation_scope(const std::int64_t& clock, choice_source* choices) noexcept;
@@ -213,13 +218,19 @@ private:
     std::uint64_t state_;
 };
 
-std::uint64_t random_fraction_of_this_thread(random_source& random, std::uint32_t n) noexcept;
+choice_source* chance_of_this_thread() noexcept;
+
+/// Who answers in place of chance on this thread, or null.
+inline choice_source* simulated_chance() noexcept {
+    return simulators.load(relaxed) == 0 ? nullptr : chance_of_this_thread();
+}
 
 /// random.next(), of which the caller takes the whole part of n times that fraction of 2^64.
 inline std::uint64_t random_fraction(random_source& random, std::uint32_t n) noexcept {
-    if (simulators.load(relaxed) != 0) [[unlikely]]
-        return random_fraction_of_this_thread(random, n);
-    return random.next();
+    choice_source* const simulated = simulated_chance();
+    if (simulated == nullptr || n < 2) [[likely]]
+        return random.next();
+    return fraction_for(simulated->draw(n), n);
 }
 
 /// About 4 microseconds without touching anything.
@@ -235,7 +246,7 @@ public:
 
 private:
     static constexpr unsigned rounds_before_yield = 8;
-    static constexpr int first_relaxations = 8;  // 100 to 300 nanoseconds
+    static constexpr int first_relaxations = 8;
     unsigned rounds_ = 0;
 };
 

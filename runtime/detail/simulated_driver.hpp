@@ -2,6 +2,7 @@
 // io/, of which the runtime knows nothing, keeps the network.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -20,10 +21,7 @@ public:
         random_ = random_source(~seed);  // not the seed of the worker's own
         tree_ = tree;
         trace_ = 0;
-        if (tree != nullptr) tree->begin();
     }
-
-    choice_tree* tree() const noexcept { return tree_; }
 
     /// A number in [0, bound); bound is at least 1.
     std::uint32_t below(std::uint32_t bound) noexcept {
@@ -43,6 +41,11 @@ public:
         const std::int64_t n = least + static_cast<std::int64_t>(random_.next() % span);
         note(static_cast<std::uint64_t>(n));
         return n;
+    }
+
+    /// From 1 to n - 1; n is at least 2.
+    std::size_t part_of(std::size_t n) noexcept {
+        return static_cast<std::size_t>(between(1, static_cast<std::int64_t>(n) - 1));
     }
 
     /// True with that probability. What is certain is no choice.

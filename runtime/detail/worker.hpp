@@ -75,6 +75,12 @@ public:
         if (!queue_.push(r)) overflow(r);
     }
 
+    /// The running task lets all others that are ready here go first.
+    void go_last(runnable* r) noexcept {
+        make_last(r);
+        if (budget_ <= 0) budget_ = had_to_let_go;
+    }
+
     /// Like make_last(), and tells an idle worker that there is work.
     void make_last_and_notify(runnable* r) noexcept;
 
@@ -123,6 +129,7 @@ private:
         20'000;  // nanoseconds of looking around before parking
     static constexpr std::int64_t aged_after =
         10'000;  // nanoseconds after which a waiting next slot is stolen
+    static constexpr int had_to_let_go = -(1 << 30);  // a budget, for simulations
     static constexpr int most_wakeful = 16;
     static constexpr std::uint32_t try_again_every = 32;
     static constexpr int least_pauses = 16;

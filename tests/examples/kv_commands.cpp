@@ -1,5 +1,6 @@
 #include "kv/commands.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -76,6 +77,21 @@ TEST_CASE("kv commands: a value of many buffers' size comes in pieces of any siz
     }
     CHECK(replies == "+PONG\r\n+OK\r\n");
     CHECK(client.ask("get a\r\n") == "$1000000\r\n" + value + "\r\n");
+}
+
+TEST_CASE("kv commands: a line without an end comes in a few pieces, up to its limit") {
+    kv::server_state server;
+    test_client client(server);
+    int reads = 0;
+    do {
+        const auto room = client.space.room();
+        std::fill(room.begin(), room.end(), std::byte{'x'});
+        client.space.filled(room.size());
+        ++reads;
+        client.step = client.space.run(client);
+    } while (client.step == step::read);
+    CHECK(client.take().find("too big inline request") != std::string::npos);
+    CHECK(reads <= 8);
 }
 
 TEST_CASE("kv commands: an announced value takes no memory before it comes") {

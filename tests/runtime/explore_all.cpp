@@ -12,6 +12,7 @@
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
+#include <sluice/runtime/sync/cond.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
@@ -134,6 +135,44 @@ TEST_CASE("explore_all: each ready case of a select is taken") {
     }
 }
 
+TEST_CASE("explore_all: what a select polls first makes no two orders where it waits") {
+    CHECK(sluice::explore_all({.preemptions = 0}, []() -> task<> {
+              const auto a = sluice::make_chan<int>();
+              const auto b = sluice::make_chan<int>();
+              sluice::go([a]() -> task<> {
+                  for (int i = 0; i != 3; ++i) {
+                      co_await sluice::sleep_for(1ms);
+                      co_await a.send(i);
+                  }
+              });
+              for (int i = 0; i != 3; ++i) co_await select(a.recv(), b.recv());
+          }) == 1);
+}
+
+TEST_CASE("explore_all: who waits for a condition has not been preempted") {
+    std::set<std::string> orders;
+    sluice::explore_all({.preemptions = 0}, [&orders]() -> task<> {
+        sluice::mutex m;
+        sluice::cond changed(m);
+        std::string order;
+        sluice::wait_group group;
+        group.go([&]() -> task<> {
+            auto guard = co_await m.lock();
+            co_await changed.wait(guard, [&order] { return order.size() == 2; });
+        });
+        for (const char name : {'b', 'c'}) {
+            group.go([&, name]() -> task<> {
+                order += name;
+                changed.broadcast();
+                co_return;
+            });
+        }
+        co_await group.wait();
+        orders.insert(order);
+    });
+    CHECK(orders == std::set<std::string>{"bc", "cb"});
+}
+
 TEST_CASE("explore_all: a counterpart that finds two cases of a select takes either") {
     std::set<std::size_t> taken;
     sluice::explore_all({}, [&taken]() -> task<> {
@@ -179,6 +218,11 @@ TEST_CASE(
                 std::fprintf(stderr, "%d: %s\n", runs, e.what());
             }
         }
+        ::setenv("SLUICE_ORDER", "0", 1);
+        std::fprintf(stderr, "%s\n", failure_of({}, []() -> task<> {
+                                         throw std::runtime_error("no choice");
+                                         co_return;
+                                     }).c_str());
         ::setenv("SLUICE_ORDER", "", 1);
         std::set<std::string> orders;
         std::fprintf(
@@ -196,6 +240,7 @@ TEST_CASE(
     CHECK(says("0: sluice: SLUICE_ORDER is \"x\", not numbers with dots between them"));
     CHECK(says("0: sluice: SLUICE_ORDER is \"0..1\", not"));
     CHECK(says("1: simulation with SLUICE_ORDER=7 failed: sluice: the program has no such order"));
+    CHECK(says("with SLUICE_ORDER=0 failed: no choice"));
     CHECK(says("all 6"));
 }
 
