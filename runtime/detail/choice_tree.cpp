@@ -26,7 +26,7 @@ void choice_tree::go_to(std::string_view path) {
 
 void choice_tree::begin() noexcept {
     depth_ = 0;
-    drawn_ = 0;
+    drawn_ = none;
     preemptions_ = 0;
     diverged_ = false;
 }
@@ -42,7 +42,7 @@ std::uint32_t choice_tree::draw(std::uint32_t ways) noexcept {
 
 // Unless there was no choice, or there have been others since.
 void choice_tree::drawn_in_vain() noexcept {
-    if (drawn_ + 1 == depth_) path_[drawn_].vain = true;
+    if (drawn_ != none && drawn_ + 1 == depth_) path_[drawn_].vain = true;
 }
 
 // What may not be preempted any more is noted all the same: so a path means the same under every

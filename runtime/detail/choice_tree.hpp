@@ -28,6 +28,7 @@ public:
     /// A number below `ways`, which is at least 1. A choice of one way is none.
     std::uint32_t below(std::uint32_t ways) noexcept;
 
+    void begin_order() noexcept override { drawn_ = none; }
     std::uint32_t draw(std::uint32_t ways) noexcept override;
     void drawn_in_vain() noexcept override;
 
@@ -51,12 +52,14 @@ private:
         bool vain;           // the answer makes no difference
     };
 
+    static constexpr std::size_t none = static_cast<std::size_t>(-1);
+
     std::uint32_t choose(std::uint32_t ways) noexcept;
 
     const unsigned most_;
     std::vector<fork> path_;
     std::size_t depth_ = 0;
-    std::size_t drawn_ = 0;  // depth_ before the latest draw
+    std::size_t drawn_ = none;  // depth_ before the latest draw of this order
     unsigned preemptions_ = 0;
     bool diverged_ = false;
 };

@@ -52,6 +52,8 @@ const std::uint32_t* multi_wait::draw_order(
     auto* const order = count_ <= on_stack
                             ? stack_room.data()
                             : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
+    if (choice_source* const chance = simulated_chance()) [[unlikely]]
+        chance->begin_order();
     poll_order sink(order, this_threads_worker->random());
     behaviour_->order(*this, sink);
     return order;

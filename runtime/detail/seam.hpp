@@ -50,9 +50,11 @@ inline std::uint64_t fraction_for(std::uint32_t k, std::uint32_t n) noexcept {
 /// Answers in place of chance, where every answer is to be tried.
 class choice_source {
 public:
+    /// An order is about to be drawn, perhaps by no draw at all.
+    virtual void begin_order() noexcept = 0;
     /// A number below n, which is at least 1.
     virtual std::uint32_t draw(std::uint32_t n) noexcept = 0;
-    /// The latest draw has made no difference, so that other answers to it need not be tried.
+    /// The latest order has made no difference, so that others need not be tried.
     virtual void drawn_in_vain() noexcept = 0;
 
 protected:

@@ -15,6 +15,7 @@
 #include <sluice/runtime/sync/cond.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
+#include <sluice/runtime/within.hpp>
 
 #include "child.hpp"
 #include "support.hpp"
@@ -147,6 +148,22 @@ TEST_CASE("explore_all: what a select polls first makes no two orders where it w
               });
               for (int i = 0; i != 3; ++i) co_await select(a.recv(), b.recv());
           }) == 1);
+}
+
+TEST_CASE("explore_all: a wait that draws nothing does not undo a choice before it") {
+    std::set<std::size_t> taken;
+    sluice::explore_all({.preemptions = 0}, [&taken]() -> task<> {
+        const auto a = sluice::make_chan<int>(1);
+        const auto b = sluice::make_chan<int>(1);
+        co_await a.send(1);
+        co_await b.send(1);
+        const auto won = co_await select(a.recv(), b.recv());
+        taken.insert(won.index());
+        const auto none = sluice::make_chan<int>();
+        const auto nothing = co_await within(1ms, none.recv());
+        EXPECT(!nothing);
+    });
+    CHECK(taken == std::set<std::size_t>{0, 1});
 }
 
 TEST_CASE("explore_all: who waits for a condition has not been preempted") {
