@@ -8,7 +8,6 @@
 #include <sluice/runtime/simulate.hpp>
 
 #include <algorithm>
-#include <cstdlib>
 #include <exception>
 #include <stdexcept>
 #include <string>
@@ -39,8 +38,8 @@ public:
     void run(std::uint64_t seed, task<> main);
 
     std::uint64_t trace() const noexcept { return choices_.trace(); }
+    void enumerate(choice_tree& tree) noexcept { choices_.tree = &tree; }
 
-    choice_tree* tree = nullptr;  // in place of the seed
     std::uint64_t steps = 0;
     std::int64_t clock = 0;
 
@@ -64,7 +63,7 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
     if (current_worker() != nullptr)
         throw std::logic_error("sluice: a simulation must not be started from a task");
     const worker_scope scope(worker_);
-    const simulation_scope simulated(clock, tree);
+    const simulation_scope simulated(clock, choices_.tree);
     // Last of all: sockets may outlive the tasks, and the tasks' frames close theirs.
     const struct network_scope {
         simulated_driver& of;
@@ -73,7 +72,7 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
     steps = 0;
     clock = 0;
     worker_.random_ = random_source(seed);
-    choices_.begin(seed, tree);
+    choices_.begin(seed);
     may_go_on_ = false;
     scheduler_.begin_again();
     start_detached(scheduler_, std::move(main));
@@ -96,7 +95,7 @@ void simulation_loop::loop() {
         scheduler_.take_queued([this](runnable* r) { ready_.push_back(r); });
         if (!ready_.empty()) {
             if (++steps > max_steps_) return;
-            runnable* const r = tree == nullptr ? take_drawn() : take_enumerated();
+            runnable* const r = choices_.tree == nullptr ? take_drawn() : take_enumerated();
             r->run();
             while (worker_.transfer != nullptr) std::exchange(worker_.transfer, nullptr)->run();
             may_go_on_ = worker_.budget_ == worker::had_to_let_go;
@@ -195,27 +194,28 @@ std::chrono::nanoseconds simulator::elapsed() const noexcept {
     return std::chrono::nanoseconds(state_->loop.clock);
 }
 
-std::uint64_t simulator::run_all(const simulation& s, void (*once)(void*), void* context) {
-    const char* const only = std::getenv("SLUICE_ORDER");
-    const bool one = only != nullptr && *only != '\0';
+std::uint64_t simulator::run_all(const simulation& s, void (*once)(void*, std::uint64_t),
+                                 void* context) {
+    const auto only = detail::text_from_environment("SLUICE_ORDER");
     detail::choice_tree tree(s.preemptions);
-    if (one) tree.go_to(only);
+    if (only) tree.go_to(*only);
     const auto run = [&] {
         std::exception_ptr thrown;
         try {
-            once(context);
+            once(context, s.seed);
         } catch (...) {
             thrown = std::current_exception();
         }
         // What it did then proves nothing.
         if (tree.diverged()) {
-            throw std::logic_error(one ? "sluice: the program has no such order"
+            throw std::logic_error(only
+                                       ? "sluice: the program has no such order"
                                        : "sluice: with the same choices the program did not do the "
                                          "same; it takes something from outside");
         }
         if (thrown) std::rethrow_exception(thrown);
     };
-    state_->loop.tree = &tree;
+    state_->loop.enumerate(tree);
     std::uint64_t orders = 0;
     do {
         if (orders == s.max_orders) {
@@ -225,7 +225,7 @@ std::uint64_t simulator::run_all(const simulation& s, void (*once)(void*), void*
         ++orders;
         tree.begin();
         detail::run_one(run, [&] { return "SLUICE_ORDER=" + tree.path(); });
-    } while (!one && tree.advance());
+    } while (!only && tree.advance());
     return orders;
 }
 

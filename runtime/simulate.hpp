@@ -92,8 +92,8 @@ private:
     template <class F>
     friend std::uint64_t explore_all(simulation s, F fn);
 
-    /// Calls once(context), which runs one, for each order, as explore_all() says.
-    std::uint64_t run_all(const simulation& s, void (*once)(void*), void* context);
+    /// Calls once(context, s.seed), which runs one, for each order, as explore_all() says.
+    std::uint64_t run_all(const simulation& s, void (*once)(void*, std::uint64_t), void* context);
     void run_main(std::uint64_t seed, task<> main);
 
     struct state;
@@ -113,8 +113,22 @@ private:
 
 namespace detail {
 
-/// Runs once(seed) for each seed, as explore() says.
+/// Calls once(context, seed) for each seed, as explore() says.
 void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* context);
+
+/// A program that is simulated again and again; once() does so with itself as the context.
+template <class F>
+struct explored {
+    explored(const simulation& s, F& program) : world(s.max_steps, s.network), fn(program) {}
+
+    static void once(void* self, std::uint64_t seed) {
+        auto& e = *static_cast<explored*>(self);
+        static_cast<void>(e.world.run(seed, e.fn));
+    }
+
+    simulator world;
+    F& fn;
+};
 
 }  // namespace detail
 
@@ -131,17 +145,8 @@ detail::run_result<F, Args...> simulate(simulation s, F&& fn, Args&&... args) {
 /// one of them is not a number. fn must leave nothing behind that the next run would see.
 template <class F>
 void explore(simulation s, F fn) {
-    struct all {
-        simulator world;
-        F& fn;
-    } a{simulator(s.max_steps, s.network), fn};
-    detail::explore_seeds(
-        s,
-        [](void* context, std::uint64_t seed) {
-            auto& [world, f] = *static_cast<all*>(context);
-            static_cast<void>(world.run(seed, f));
-        },
-        &a);
+    detail::explored<F> program(s, fn);
+    detail::explore_seeds(s, &program.once, &program);
 }
 
 /// Simulates fn() in every order with at most s.preemptions preemptions, for small programs; gives
@@ -156,17 +161,8 @@ void explore(simulation s, F fn) {
 /// is found to differ where the choices do not has failed.
 template <class F>
 std::uint64_t explore_all(simulation s, F fn) {
-    struct all {
-        simulator world;
-        F& fn;
-    } a{simulator(s.max_steps, s.network), fn};
-    return a.world.run_all(
-        s,
-        [](void* context) {
-            auto& [world, f] = *static_cast<all*>(context);
-            static_cast<void>(world.run(0, f));
-        },
-        &a);
+    detail::explored<F> program(s, fn);
+    return program.world.run_all(s, &program.once, &program);
 }
 
 }  // namespace sluice

@@ -112,8 +112,8 @@ int simulated_stream::connect() noexcept {
 ssize_t simulated_stream::receive(std::span<std::byte> into) noexcept {
     if (into.empty()) return 0;
     if (const std::uint64_t there = arrived_ - taken_; there != 0) {
-        std::size_t n = std::min<std::size_t>(there, into.size());
-        if (n > 1 && net_.choices.chance(net_.options.partial)) n = net_.choices.part_of(n);
+        const std::size_t n = net_.choices.maybe_part_of(std::min<std::size_t>(there, into.size()),
+                                                         net_.options.partial);
         std::memcpy(into.data(), bytes_.data(), n);
         bytes_.pop(n);
         taken_ += n;
@@ -144,8 +144,8 @@ ssize_t simulated_stream::send(std::span<const std::byte> bytes) noexcept {
         ask_for_room();
         return -EAGAIN;
     }
-    std::size_t n = std::min<std::size_t>(room(), bytes.size());
-    if (n > 1 && net_.choices.chance(net_.options.partial)) n = net_.choices.part_of(n);
+    const std::size_t n = net_.choices.maybe_part_of(std::min<std::size_t>(room(), bytes.size()),
+                                                     net_.options.partial);
     peer_.bytes_.push(bytes.first(n));
     sent_ += n;
     answer(segment::data, sent_);

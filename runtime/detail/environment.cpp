@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 #include <string>
@@ -50,9 +49,9 @@ unsigned workers_from_environment(unsigned asked) {
 }
 
 driver_kind driver_from_environment(driver_kind asked) {
-    const char* const text = std::getenv("SLUICE_DRIVER");
-    if (text == nullptr || *text == '\0') return asked;
-    const std::string_view s(text);
+    const auto text = text_from_environment("SLUICE_DRIVER");
+    if (!text) return asked;
+    const std::string_view s = *text;
     if (s == "uring") return driver_kind::uring;
     if (s == "epoll") return driver_kind::epoll;
     throw std::invalid_argument("sluice: SLUICE_DRIVER is \"" + std::string(s) +

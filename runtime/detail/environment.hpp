@@ -13,13 +13,20 @@
 
 namespace sluice::detail {
 
+/// What that variable says; none when it is not set, or empty.
+inline std::optional<std::string_view> text_from_environment(const char* variable) {
+    const char* const text = std::getenv(variable);
+    if (text == nullptr || *text == '\0') return std::nullopt;
+    return text;
+}
+
 /// The number in that variable; none when it is not set, or empty. Throws std::invalid_argument for
 /// nonsense, or less than `least`.
 template <class Number>
 std::optional<Number> number_from_environment(const char* variable, Number least = 0) {
-    const char* const text = std::getenv(variable);
-    if (text == nullptr || *text == '\0') return std::nullopt;
-    const std::string_view s(text);
+    const auto text = text_from_environment(variable);
+    if (!text) return std::nullopt;
+    const std::string_view s = *text;
     Number n = 0;
     const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), n);
     if (error == std::errc{} && end == s.data() + s.size() && n >= least) return n;

@@ -17,45 +17,48 @@ namespace sluice::detail {
 /// compared.
 class simulation_choices {
 public:
-    void begin(std::uint64_t seed, choice_tree* tree) noexcept {
+    /// In place of the seed, if not null.
+    choice_tree* tree = nullptr;
+
+    void begin(std::uint64_t seed) noexcept {
         random_ = random_source(~seed);  // not the seed of the worker's own
-        tree_ = tree;
         trace_ = 0;
     }
 
     /// A number in [0, bound); bound is at least 1.
     std::uint32_t below(std::uint32_t bound) noexcept {
-        return noted(tree_ == nullptr ? random_.below(bound) : tree_->below(bound), bound);
+        return noted(tree == nullptr ? random_.below(bound) : tree->below(bound), bound);
     }
 
     /// The same; 0 stands for what would come next by itself. Of a tree only.
     std::uint32_t preempt(std::uint32_t bound) noexcept {
-        return noted(tree_->preempt(bound), bound);
+        return noted(tree->preempt(bound), bound);
     }
 
     /// A number in [least, most]; of a tree, one of these two.
     std::int64_t between(std::int64_t least, std::int64_t most) noexcept {
         if (least == most) return least;
-        if (tree_ != nullptr) return below(2) == 0 ? least : most;
+        if (tree != nullptr) return below(2) == 0 ? least : most;
         const auto span = static_cast<std::uint64_t>(most - least) + 1;
         const std::int64_t n = least + static_cast<std::int64_t>(random_.next() % span);
         note(static_cast<std::uint64_t>(n));
         return n;
     }
 
-    /// From 1 to n - 1; n is at least 2.
-    std::size_t part_of(std::size_t n) noexcept {
-        return static_cast<std::size_t>(between(1, static_cast<std::int64_t>(n) - 1));
-    }
-
     /// True with that probability. What is certain is no choice.
     bool chance(double probability) noexcept {
         if (probability <= 0) return false;
         if (probability >= 1) return true;
-        if (tree_ != nullptr) return (below(2) == 0) == (probability >= 0.5);
+        if (tree != nullptr) return (below(2) == 0) == (probability >= 0.5);
         const bool yes = static_cast<double>(random_.next() >> 11) * 0x1p-53 < probability;
         note(yes);
         return yes;
+    }
+
+    /// n, which is at least 1, or with that probability a part of it: from 1 to n - 1.
+    std::size_t maybe_part_of(std::size_t n, double probability) noexcept {
+        if (n == 1 || !chance(probability)) return n;
+        return static_cast<std::size_t>(between(1, static_cast<std::int64_t>(n) - 1));
     }
 
     void note(std::uint64_t what) noexcept { trace_ = (trace_ ^ what) * 0x9e3779b97f4a7c15u + 1; }
@@ -68,7 +71,6 @@ private:
     }
 
     random_source random_{0};
-    choice_tree* tree_ = nullptr;
     std::uint64_t trace_ = 0;
 };
 

@@ -67,7 +67,7 @@ public:
     // Part of the schedule: search tries each answer.
 
     /// One of four, evenly spread.
-    std::uint64_t next() noexcept { return std::uint64_t{below(4)} << 62; }
+    std::uint64_t next() noexcept { return std::uint64_t{world::current().chance(4)} << 62; }
 
     std::uint32_t below(std::uint32_t bound) noexcept {
         return bound == 1 ? 0 : static_cast<std::uint32_t>(world::current().chance(bound));

@@ -1,15 +1,20 @@
 #include <sluice/runtime/simulate.hpp>
 
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <sluice/channels/chan.hpp>
 #include <sluice/runtime/select.hpp>
+#include <sluice/runtime/select_case.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/cond.hpp>
@@ -163,7 +168,17 @@ TEST_CASE("explore_all: a wait that draws nothing does not undo a choice before 
         const auto nothing = co_await within(1ms, none.recv());
         EXPECT(!nothing);
     });
+    report_expectations();
     CHECK(taken == std::set<std::size_t>{0, 1});
+}
+
+TEST_CASE("explore_all: a select of no cases is no choice") {
+    CHECK(sluice::explore_all({}, []() -> task<> {
+              std::vector<sluice::select_case> none;
+              const auto won = co_await select(std::span(none), sluice::otherwise);
+              EXPECT(!won);
+          }) == 1);
+    report_expectations();
 }
 
 TEST_CASE("explore_all: who waits for a condition has not been preempted") {
