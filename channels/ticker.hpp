@@ -18,7 +18,8 @@ std::int64_t checked_period(std::chrono::nanoseconds period);
 class ticker {
 public:
     /// Throws std::logic_error for a period of zero or less.
-    explicit ticker(std::chrono::nanoseconds period) { reset(period); }
+    explicit ticker(std::chrono::nanoseconds period)
+        : source_(detail::deadline_after(period), detail::checked_period(period)) {}
 
     /// Operation: waits for the next tick and gives the time it was due. After stop() it waits for
     /// ever.

@@ -14,9 +14,7 @@ namespace sluice {
 class timer {
 public:
     template <class Rep, class Period>
-    explicit timer(std::chrono::duration<Rep, Period> d) {
-        source_->reset(detail::deadline_after(d), 0);
-    }
+    explicit timer(std::chrono::duration<Rep, Period> d) : source_(detail::deadline_after(d), 0) {}
 
     /// Operation: waits for the timer and gives the time it was due, once per firing. After stop()
     /// it waits for ever.

@@ -22,32 +22,22 @@ template <class CancelFunction>
 std::pair<context, CancelFunction> cancellable(const context& parent) {
     auto* const node = detail::make_pooled<canceller>(referenced(parent), deadline_of(parent));
     node->attach();
-    context ctx(node);
-    CancelFunction cancel(node);
-    return {std::move(ctx), std::move(cancel)};
+    return std::pair<context, CancelFunction>(node, node);
 }
 
 std::pair<context, cancel_function> expiring(const context& parent, std::int64_t at,
-                                             failure cause) {
+                                             std::int64_t now, failure cause) {
     if (deadline_of(parent) < at) return cancellable<cancel_function>(parent);
     detail::worker& here = detail::require_worker("a context with a deadline");
     auto* const node =
-        detail::make_pooled<detail::deadline_canceller>(referenced(parent), at, cause);
-    context ctx(node);
-    const bool expired = at <= detail::now();
+        detail::make_pooled<detail::deadline_canceller>(referenced(parent), at, std::move(cause));
+    std::pair<context, cancel_function> made(node, node);
+    const bool expired = at <= now;
     // The timer comes first: it must be in place before the parent can end this context.
     if (!expired) node->start_timer(here.timers());
     node->attach();
-    if (expired)
-        node->cancel(errc::deadline_exceeded, cause ? cause : failure(errc::deadline_exceeded));
-    cancel_function cancel(node);
-    return {std::move(ctx), std::move(cancel)};
-}
-
-std::int64_t nanoseconds_from_now(std::chrono::nanoseconds d) noexcept {
-    const std::int64_t start = detail::now();
-    std::int64_t at = 0;
-    return __builtin_add_overflow(start, d.count(), &at) ? context_node::no_deadline : at;
+    if (expired) node->expire();
+    return made;
 }
 
 }  // namespace
@@ -95,7 +85,7 @@ std::pair<context, cancel_function> with_deadline(const context& parent,
 std::pair<context, cancel_function> with_deadline_cause(const context& parent,
                                                         context::clock::time_point at,
                                                         failure cause) {
-    return expiring(parent, detail::to_nanoseconds(at), std::move(cause));
+    return expiring(parent, detail::to_nanoseconds(at), detail::now(), std::move(cause));
 }
 
 std::pair<context, cancel_function> with_timeout(const context& parent,
@@ -106,7 +96,10 @@ std::pair<context, cancel_function> with_timeout(const context& parent,
 std::pair<context, cancel_function> with_timeout_cause(const context& parent,
                                                        std::chrono::nanoseconds after,
                                                        failure cause) {
-    return expiring(parent, nanoseconds_from_now(after), std::move(cause));
+    const std::int64_t now = detail::now();
+    std::int64_t at = 0;
+    if (__builtin_add_overflow(now, after.count(), &at)) at = context_node::no_deadline;
+    return expiring(parent, at, now, std::move(cause));
 }
 
 context without_cancel(const context& parent) {

@@ -94,7 +94,7 @@ namespace detail {
 /// Move-only; cancels when called or let go.
 class cancel_handle {
 public:
-    explicit cancel_handle(canceller* c) noexcept : canceller_(c) { canceller_->ref(); }
+    explicit cancel_handle(canceller* c) noexcept : canceller_(c) {}  // takes over a reference
     cancel_handle(cancel_handle&& other) noexcept
         : canceller_(std::exchange(other.canceller_, nullptr)) {}
     cancel_handle& operator=(cancel_handle&& other) noexcept {

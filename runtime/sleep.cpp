@@ -27,9 +27,7 @@ void timer_leaf::enlist() noexcept {
 }
 
 void timer_leaf::retract() noexcept {
-    if (timer_node::queue == nullptr) return;
-    timer_node::queue->cancel(*this);
-    timer_node::queue = nullptr;  // the next wait may run on another worker
+    leave_queue();  // the next wait may run on another worker
 }
 
 runnable* timer_leaf::fire(timer_node& node, wake_list& wakes) noexcept {

@@ -6,9 +6,20 @@
 
 namespace sluice::detail {
 
+tick_source::tick_source(std::int64_t first, std::int64_t period)
+    : timer_node(&tick_source::fire), period_(period) {
+    start(require_worker("a timer").timers(), first);
+}
+
+void tick_source::start(timer_queue& in, std::int64_t first) {
+    when = first;
+    const std::lock_guard guard(in.gate());
+    in.add(*this);
+}
+
 // Under control_. True: it was running, or a tick was pending.
 bool tick_source::halt() noexcept {
-    const bool was_running = timer_node::queue != nullptr && timer_node::queue->cancel(*this);
+    const bool was_running = leave_queue();
     const std::lock_guard guard(gate_);
     return std::exchange(pending_, none) != none || was_running;
 }
@@ -23,9 +34,7 @@ bool tick_source::reset(std::int64_t first, std::int64_t period) {
     const std::lock_guard guard(control_);
     const bool was_running = halt();
     period_ = period;
-    when = first;
-    const std::lock_guard queue_guard(here.gate());
-    here.add(*this);
+    start(here, first);
     return was_running;
 }
 

@@ -24,11 +24,11 @@ class tick_source : private timer_node {
 public:
     using time_point = std::chrono::steady_clock::time_point;
 
-    tick_source() noexcept : timer_node(&tick_source::fire) {}
-    ~tick_source() { stop(); }
+    /// First due at `first`, then every `period` (0: never again). On a worker only.
+    tick_source(std::int64_t first, std::int64_t period);
+    ~tick_source() { leave_queue(); }
 
-    /// Starts, or starts again, dropping what is pending: first due at `first`, then every `period`
-    /// (0: never again). True: it was running. On a worker only.
+    /// Starts again, dropping what is pending. True: it was running. On a worker only.
     bool reset(std::int64_t first, std::int64_t period);
 
     /// True: it was running, or a tick was pending.
@@ -45,6 +45,7 @@ private:
     static constexpr std::int64_t none = -1;
 
     static runnable* fire(timer_node& node, wake_list& wakes) noexcept;
+    void start(timer_queue& in, std::int64_t first);
     bool halt() noexcept;
 
     spin_lock control_;
@@ -90,7 +91,8 @@ private:
 /// Sole owner of a tick_source, which stays in place.
 class tick_owner {
 public:
-    tick_owner() : source_(make_pooled<tick_source>()) {}
+    tick_owner(std::int64_t first, std::int64_t period)
+        : source_(make_pooled<tick_source>(first, period)) {}
     tick_owner(tick_owner&& other) noexcept : source_(std::exchange(other.source_, nullptr)) {}
     tick_owner& operator=(tick_owner&& other) noexcept {
         tick_owner old(std::move(other));

@@ -38,7 +38,7 @@ bool done_leaf::try_commit() noexcept {
 }
 
 canceller::~canceller() {
-    leave_parent();
+    if (!ended()) leave_parent();
 }
 
 void canceller::attach() noexcept {
@@ -71,6 +71,7 @@ std::error_code canceller::error() const noexcept {
 }
 
 void canceller::cancel(errc error, const failure& cause) noexcept {
+    if (ended()) return;
     ref();  // a waiter or a dependent may let go of the last reference
     dependents pending;
     end(error, cause, pending);
@@ -113,11 +114,16 @@ deadline_canceller::deadline_canceller(context_node* parent, std::int64_t deadli
 void deadline_canceller::start_timer(timer_queue& queue) {
     timer_.when = deadline_;
     const std::lock_guard guard(queue.gate());
-    if (!ended()) queue.add(timer_);
+    queue.add(timer_);
 }
 
 void deadline_canceller::stop_timer() noexcept {
-    if (timer_.queue != nullptr) timer_.queue->cancel(timer_);
+    timer_.leave_queue();
+}
+
+void deadline_canceller::expire() noexcept {
+    cancel(errc::deadline_exceeded,
+           deadline_cause_ ? deadline_cause_ : failure(errc::deadline_exceeded));
 }
 
 runnable* deadline_canceller::expired(timer_node& node, wake_list&) noexcept {
@@ -127,8 +133,7 @@ runnable* deadline_canceller::expired(timer_node& node, wake_list&) noexcept {
 
 void deadline_canceller::run_expiry(void* action) {
     deadline_canceller* const self = static_cast<expiry*>(static_cast<runnable*>(action))->self;
-    const failure& cause = self->deadline_cause_;
-    self->cancel(errc::deadline_exceeded, cause ? cause : failure(errc::deadline_exceeded));
+    self->expire();
     self->unref();
 }
 

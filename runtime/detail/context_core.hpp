@@ -7,7 +7,8 @@
 //   else goes to the nearest canceller.
 //
 // Invariants
-//   A node holds a reference to its parent. A canceller's list of dependents owns no cancellers (a
+//   A node holds a reference to its parent. One that has ended is in no list, once those who ended
+//   it are done. A canceller's list of dependents owns no cancellers (a
 //   context that nobody holds must vanish from a long-lived parent) and does own after_func
 //   registrations (nobody else need hold them). error_ is set once, after cause_, under the gate;
 //   cause_ never changes afterwards, so that both are read without it. Whoever cancels first wins:
@@ -38,8 +39,9 @@ public:
     static constexpr std::int64_t no_deadline = std::numeric_limits<std::int64_t>::max();
 
     /// Takes over a reference to `parent`, which may be null (background).
-    context_node(context_node* parent, canceller* nearest, std::int64_t deadline) noexcept
-        : parent_(parent), nearest_(nearest), deadline_(deadline) {}
+    context_node(context_node* parent, canceller* nearest, std::int64_t deadline,
+                 std::uint32_t references = 1) noexcept
+        : parent_(parent), nearest_(nearest), deadline_(deadline), refs_(references) {}
     context_node(const context_node&) = delete;
     context_node& operator=(const context_node&) = delete;
 
@@ -62,7 +64,7 @@ protected:
     const std::int64_t deadline_;
 
 private:
-    atomic<std::uint32_t> refs_{1};
+    atomic<std::uint32_t> refs_;
 };
 
 /// Something that a canceller cancels in its turn.
@@ -98,8 +100,9 @@ private:
 
 class canceller : public context_node, public dependent {
 public:
+    /// With two references: the context's and its cancel function's.
     canceller(context_node* parent, std::int64_t deadline) noexcept
-        : context_node(parent, this, deadline) {}
+        : context_node(parent, this, deadline, 2) {}
 
     /// Becomes a dependent of the parent's canceller, or ends at once if that one has ended. Once,
     /// after construction.
@@ -142,8 +145,10 @@ private:
 class deadline_canceller final : public canceller {
 public:
     deadline_canceller(context_node* parent, std::int64_t deadline, failure cause) noexcept;
-    /// The timer runs on the calling worker. Throws std::bad_alloc.
+    /// Before attach(). The timer runs on the calling worker. Throws std::bad_alloc.
     void start_timer(timer_queue& queue);
+    /// What the timer does.
+    void expire() noexcept;
 
 private:
     struct expiry : runnable {

@@ -35,9 +35,13 @@ struct timer_node {
     timer_node(const timer_node&) = delete;
     timer_node& operator=(const timer_node&) = delete;
 
+    /// For its owner: takes the queue's gate, if it has been in a queue since the last time. True:
+    /// it still was, and its action has not run and will not.
+    bool leave_queue() noexcept;
+
     const action expired;
-    std::int64_t when = 0;  // nanoseconds of now(); constant while in a queue
-    timer_queue* queue = nullptr;
+    std::int64_t when = 0;         // nanoseconds of now(); constant while in a queue
+    timer_queue* queue = nullptr;  // the last one it was in
     std::uint32_t position = out;
 };
 
@@ -87,6 +91,13 @@ private:
     std::vector<entry> heap_;               // under gate_
     atomic<std::int64_t> earliest_{never};  // written under gate_
 };
+
+inline bool timer_node::leave_queue() noexcept {
+    if (queue == nullptr) return false;
+    const bool was_in = queue->cancel(*this);
+    queue = nullptr;  // only now: until then a ticker may put itself in again
+    return was_in;
+}
 
 template <class Ready>
 std::uint32_t timer_queue::run_due(std::int64_t time, Ready ready) {
