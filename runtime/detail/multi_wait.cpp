@@ -206,7 +206,8 @@ bool multi_wait::regain() noexcept {
 
 const leaf* multi_wait::regaining() const noexcept {
     if (regained_ != 0) return leaves_[regained_ - 1];
-    const std::uint32_t won = winner();
+    // acquire: pairs with the release in try_win(); who claims a leaf has unlinked it before.
+    const std::uint32_t won = state_.load(acquire);
     return won < count_ && leaves_[won]->linked() ? leaves_[won] : nullptr;
 }
 
