@@ -43,7 +43,7 @@ std::pair<context, cancel_function> expiring(const context& parent, std::int64_t
 }  // namespace
 
 void detail::cancel_handle::end(const failure& cause) const noexcept {
-    canceller_->cancel(errc::canceled, cause ? cause : failure(errc::canceled));
+    canceller_->cancel(errc::canceled, cause);
 }
 
 std::error_code context::err() const noexcept {

@@ -8,13 +8,7 @@ namespace sluice::detail {
 
 tick_source::tick_source(std::int64_t first, std::int64_t period)
     : timer_node(&tick_source::fire), period_(period) {
-    start(require_worker("a timer").timers(), first);
-}
-
-void tick_source::start(timer_queue& in, std::int64_t first) {
-    when = first;
-    const std::lock_guard guard(in.gate());
-    in.add(*this);
+    require_worker("a timer").timers().start(*this, first);
 }
 
 // Under control_. True: it was running, or a tick was pending.
@@ -34,7 +28,7 @@ bool tick_source::reset(std::int64_t first, std::int64_t period) {
     const std::lock_guard guard(control_);
     const bool was_running = halt();
     period_ = period;
-    start(here, first);
+    here.start(*this, first);
     return was_running;
 }
 

@@ -45,7 +45,6 @@ private:
     static constexpr std::int64_t none = -1;
 
     static runnable* fire(timer_node& node, wake_list& wakes) noexcept;
-    void start(timer_queue& in, std::int64_t first);
     bool halt() noexcept;
 
     spin_lock control_;

@@ -5,7 +5,6 @@
 #include <chrono>
 #include <cstring>
 #include <iterator>
-#include <mutex>
 #include <utility>
 
 #include <sluice/io/detail/descriptor.hpp>
@@ -422,10 +421,7 @@ void simulated_tcp::deliver(simulated_stream& to, segment s, std::int64_t when) 
 }
 
 void simulated_tcp::start_timer(simulated_stream& path) noexcept {
-    sluice::detail::timer_queue& timers = worker_.timers();
-    const std::lock_guard guard(timers.gate());
-    path.when = path.path_.front().arrives;
-    timers.add(path);
+    worker_.timers().start(path, path.path_.front().arrives);
 }
 
 // Who listens at that very address comes before who listens at every one; those who share a port

@@ -73,9 +73,10 @@ std::error_code canceller::error() const noexcept {
 void canceller::cancel(errc error, const failure& cause) noexcept {
     if (ended()) return;
     ref();  // a waiter or a dependent may let go of the last reference
+    const failure known = cause ? cause : failure(error);
     dependents pending;
-    end(error, cause, pending);
-    while (dependent* const d = pending.pop()) d->parent_done(error, cause, pending);
+    end(error, known, pending);
+    while (dependent* const d = pending.pop()) d->parent_done(error, known, pending);
     leave_parent();
     unref();
 }
@@ -112,9 +113,7 @@ deadline_canceller::deadline_canceller(context_node* parent, std::int64_t deadli
 }
 
 void deadline_canceller::start_timer(timer_queue& queue) {
-    timer_.when = deadline_;
-    const std::lock_guard guard(queue.gate());
-    queue.add(timer_);
+    queue.start(timer_, deadline_);
 }
 
 void deadline_canceller::stop_timer() noexcept {
@@ -122,8 +121,7 @@ void deadline_canceller::stop_timer() noexcept {
 }
 
 void deadline_canceller::expire() noexcept {
-    cancel(errc::deadline_exceeded,
-           deadline_cause_ ? deadline_cause_ : failure(errc::deadline_exceeded));
+    cancel(errc::deadline_exceeded, deadline_cause_);
 }
 
 runnable* deadline_canceller::expired(timer_node& node, wake_list&) noexcept {

@@ -7,12 +7,12 @@
 //   else goes to the nearest canceller.
 //
 // Invariants
-//   A node holds a reference to its parent. One that has ended is in no list, once those who ended
-//   it are done. A canceller's list of dependents owns no cancellers (a
+//   A node holds a reference to its parent. A canceller's list of dependents owns no cancellers (a
 //   context that nobody holds must vanish from a long-lived parent) and does own after_func
 //   registrations (nobody else need hold them). error_ is set once, after cause_, under the gate;
 //   cause_ never changes afterwards, so that both are read without it. Whoever cancels first wins:
-//   the others find error_ set and leave.
+//   the others find error_ set and leave. When the winner is done, the canceller is in its parent's
+//   list no more.
 //
 // Order of a cancellation: error and cause; those who await done(); the dependents; then leave the
 // parent's list. A tree of any depth is cancelled without recursion. Only one gate is held at a
@@ -107,7 +107,8 @@ public:
     /// Becomes a dependent of the parent's canceller, or ends at once if that one has ended. Once,
     /// after construction.
     void attach() noexcept;
-    /// Ends this context and all below it, unless it has ended already.
+    /// Ends this context and all below it, unless it has ended already. Without a cause the error
+    /// is the cause.
     void cancel(errc error, const failure& cause) noexcept;
 
     spin_lock& gate() noexcept { return gate_; }

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <mutex>
 #include <vector>
 
 #include <sluice/runtime/detail/runnable.hpp>
@@ -59,6 +60,14 @@ public:
 
     /// Gate held. Throws std::bad_alloc.
     void add(timer_node& node);
+
+    /// Takes the gate, and adds the node, which is in no queue, for that time. Throws
+    /// std::bad_alloc.
+    void start(timer_node& node, std::int64_t when) {
+        node.when = when;
+        const std::lock_guard guard(gate_);
+        add(node);
+    }
 
     /// Gate held; the node is in this queue.
     void remove(timer_node& node) noexcept;
