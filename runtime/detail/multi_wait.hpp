@@ -50,9 +50,15 @@ public:
     /// Calls visit(k) for each k below n, in random order. `room` holds n numbers.
     template <class Visit>
     void shuffled(std::uint32_t* room, std::uint32_t n, Visit visit) noexcept {
-        for (std::uint32_t k = 0; k != n; ++k) room[k] = k;
         // One draw is enough for a few: each step takes the whole part, and leaves the fraction.
         std::uint64_t fraction = random_fraction(random_, n);
+        if (n == 2) {  // most selects; the same as below
+            const auto first = static_cast<std::uint32_t>(fraction >> 63);
+            visit(first);
+            visit(1 - first);
+            return;
+        }
+        for (std::uint32_t k = 0; k != n; ++k) room[k] = k;
         for (std::uint32_t k = 0; k != n; ++k) {
             if (k >= enough_for) fraction = random_.next();
             const wide scaled = static_cast<wide>(fraction) * (n - k);
