@@ -39,6 +39,11 @@ public:
 
     std::uint64_t trace() const noexcept { return choices_.trace(); }
     void enumerate(choice_tree& tree) noexcept { choices_.tree = &tree; }
+    /// For the next run, whose slices are one step then.
+    void cancel_before(std::uint64_t step, const cancel_function& cancel) noexcept {
+        cancel_step_ = step;
+        cancel_ = &cancel;
+    }
 
     std::uint64_t steps = 0;
     std::int64_t clock = 0;
@@ -57,6 +62,8 @@ private:
     simulation_choices& choices_ = driver_.choices;
     std::vector<runnable*> ready_;
     bool may_go_on_ = false;  // enumerating: the latest task had to let go, and is the last in line
+    std::uint64_t cancel_step_ = 0;
+    const cancel_function* cancel_ = nullptr;  // null: nothing is cancelled from outside
 };
 
 void simulation_loop::run(std::uint64_t seed, task<> main) {
@@ -92,6 +99,7 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
 // Ends when the program has, when its main task has failed, and when nothing can run any more.
 void simulation_loop::loop() {
     while (!scheduler_.stopping()) {
+        if (cancel_ != nullptr && steps + 1 == cancel_step_) (*cancel_)();
         scheduler_.take_queued([this](runnable* r) { ready_.push_back(r); });
         if (!ready_.empty()) {
             if (++steps > max_steps_) return;
@@ -113,7 +121,7 @@ runnable* simulation_loop::take_drawn() {
     const std::uint32_t i = choices_.below(static_cast<std::uint32_t>(ready_.size()));
     runnable* const r = std::exchange(ready_[i], ready_.back());
     ready_.pop_back();
-    worker_.budget_ = 1 + static_cast<int>(choices_.below(longest_slice));
+    worker_.budget_ = cancel_ != nullptr ? 1 : 1 + static_cast<int>(choices_.below(longest_slice));
     return r;
 }
 
@@ -141,17 +149,26 @@ void run_one(Once once, How how) {
     }
 }
 
-}  // namespace
-
-void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* context) {
+// Calls fn(seed) for each that s or the environment asks for.
+template <class F>
+void for_each_seed(const simulation& s, F fn) {
     const auto only = number_from_environment<std::uint64_t>("SLUICE_SEED");
     const std::uint64_t first = only.value_or(s.seed);
     const std::uint64_t count =
         only ? 1 : number_from_environment<std::uint64_t>("SLUICE_SEEDS").value_or(s.seeds);
-    for (std::uint64_t i = 0; i != count; ++i) {
-        run_one([&] { once(context, first + i); },
-                [&] { return "SLUICE_SEED=" + std::to_string(first + i); });
-    }
+    for (std::uint64_t i = 0; i != count; ++i) fn(first + i);
+}
+
+std::string in_words(std::uint64_t seed) {
+    return "SLUICE_SEED=" + std::to_string(seed);
+}
+
+}  // namespace
+
+void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* program) {
+    for_each_seed(s, [&](std::uint64_t seed) {
+        run_one([&] { once(program, seed); }, [&] { return in_words(seed); });
+    });
 }
 
 }  // namespace detail
@@ -195,14 +212,14 @@ std::chrono::nanoseconds simulator::elapsed() const noexcept {
 }
 
 std::uint64_t simulator::run_all(const simulation& s, void (*once)(void*, std::uint64_t),
-                                 void* context) {
+                                 void* program) {
     const auto only = detail::text_from_environment("SLUICE_ORDER");
     detail::choice_tree tree(s.preemptions);
     if (only) tree.go_to(*only);
     const auto run = [&] {
         std::exception_ptr thrown;
         try {
-            once(context, s.seed);
+            once(program, s.seed);
         } catch (...) {
             thrown = std::current_exception();
         }
@@ -227,6 +244,26 @@ std::uint64_t simulator::run_all(const simulation& s, void (*once)(void*, std::u
         detail::run_one(run, [&] { return "SLUICE_ORDER=" + tree.path(); });
     } while (!only && tree.advance());
     return orders;
+}
+
+std::uint64_t simulator::run_cancelled(const simulation& s,
+                                       void (*once)(void*, std::uint64_t, const context&),
+                                       void* program) {
+    const auto only = detail::number_from_environment<std::uint64_t>("SLUICE_CANCEL", 1);
+    detail::simulation_loop& loop = state_->loop;
+    std::uint64_t runs = 0;
+    detail::for_each_seed(s, [&](std::uint64_t seed) {
+        for (std::uint64_t step = only.value_or(1);; ++step) {
+            auto [ctx, cancel] = with_cancel(background());
+            loop.cancel_before(step, cancel);
+            detail::run_one(
+                [&] { once(program, seed, ctx); },
+                [&] { return detail::in_words(seed) + " SLUICE_CANCEL=" + std::to_string(step); });
+            ++runs;
+            if (only || loop.steps < step) break;
+        }
+    });
+    return runs;
 }
 
 simulation_failure::simulation_failure(std::string repeat, const std::string& why)

@@ -10,6 +10,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <sluice/runtime/context.hpp>
 #include <sluice/runtime/run.hpp>
 
 namespace sluice {
@@ -91,9 +92,14 @@ public:
 private:
     template <class F>
     friend std::uint64_t explore_all(simulation s, F fn);
+    template <class F>
+    friend std::uint64_t explore_cancelled(simulation s, F fn);
 
-    /// Calls once(context, s.seed), which runs one, for each order, as explore_all() says.
-    std::uint64_t run_all(const simulation& s, void (*once)(void*, std::uint64_t), void* context);
+    /// Calls once(program, s.seed), which runs one, for each order, as explore_all() says.
+    std::uint64_t run_all(const simulation& s, void (*once)(void*, std::uint64_t), void* program);
+    /// Calls once(program, seed, ctx), which runs one, as explore_cancelled() says.
+    std::uint64_t run_cancelled(const simulation& s,
+                                void (*once)(void*, std::uint64_t, const context&), void* program);
     void run_main(std::uint64_t seed, task<> main);
 
     struct state;
@@ -113,8 +119,8 @@ private:
 
 namespace detail {
 
-/// Calls once(context, seed) for each seed, as explore() says.
-void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* context);
+/// Calls once(program, seed) for each seed, as explore() says.
+void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* program);
 
 /// A program that is simulated again and again; once() does so with itself as the context.
 template <class F>
@@ -124,6 +130,10 @@ struct explored {
     static void once(void* self, std::uint64_t seed) {
         auto& e = *static_cast<explored*>(self);
         static_cast<void>(e.world.run(seed, e.fn));
+    }
+    static void once_cancelled(void* self, std::uint64_t seed, const context& ctx) {
+        auto& e = *static_cast<explored*>(self);
+        static_cast<void>(e.world.run(seed, e.fn, ctx));
     }
 
     simulator world;
@@ -163,6 +173,20 @@ template <class F>
 std::uint64_t explore_all(simulation s, F fn) {
     detail::explored<F> program(s, fn);
     return program.world.run_all(s, &program.once, &program);
+}
+
+/// Simulates fn(ctx), whose context is cancelled before the first step of the program, then before
+/// the second, and so on until it ends before that; a step is a task's way from one await to the
+/// next. All of it with one seed after the other, s.seeds in all; gives how many simulations that
+/// were. A program that hangs when it is cancelled, or leaves a task behind, fails by that; what
+/// else must hold is for fn to say. The first that fails ends it with simulation_failure, whose
+/// message names the seed and the step; the environment variables SLUICE_SEED and SLUICE_CANCEL
+/// repeat it. Throws std::invalid_argument if one of them is not a number. fn must leave nothing
+/// behind that the next run would see.
+template <class F>
+std::uint64_t explore_cancelled(simulation s, F fn) {
+    detail::explored<F> program(s, fn);
+    return program.world.run_cancelled(s, &program.once_cancelled, &program);
 }
 
 }  // namespace sluice

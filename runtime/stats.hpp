@@ -29,6 +29,9 @@ struct task_info {
         stack;              // the co_await it stands at, outermost coroutine first
     std::string waits_for;  // "recv on channel 0x…", "ready to run", "ready to start", …
 
+    const void* frame = nullptr;  // with `started`, tells it from every other task
+    std::uint64_t started = 0;    // grows from a task to those it starts
+
     std::string describe() const;  // one line
 };
 

@@ -96,8 +96,18 @@ void run_on(unsigned workers, F fn) {
 
 /// Simulates the coroutine function with a number of seeds and reports.
 template <class F>
-void simulated(F fn) {
-    run_and_report([&] { sluice::explore({.seeds = 20, .max_steps = 2'000'000}, std::move(fn)); });
+void simulated(F fn, std::uint64_t seeds = 20) {
+    run_and_report(
+        [&] { sluice::explore({.seeds = seeds, .max_steps = 2'000'000}, std::move(fn)); });
+}
+
+/// Simulates fn(context) with the context cancelled at each step in turn, and reports.
+template <class F>
+void simulated_cancelled(F fn, std::uint64_t seeds = 20) {
+    run_and_report([&] {
+        CHECK(sluice::explore_cancelled({.seeds = seeds, .max_steps = 2'000'000}, std::move(fn)) >
+              seeds);
+    });
 }
 
 /// Runs the coroutine function on one worker, where the order is fixed, and on two, where it is

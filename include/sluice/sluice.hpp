@@ -17,7 +17,9 @@
 #include <sluice/patterns/sync_map.hpp>
 #include <sluice/runtime/blocking.hpp>
 #include <sluice/runtime/context.hpp>
+#include <sluice/runtime/live_tasks.hpp>
 #include <sluice/runtime/operation.hpp>
+#include <sluice/runtime/random.hpp>
 #include <sluice/runtime/result.hpp>
 #include <sluice/runtime/run.hpp>
 #include <sluice/runtime/runtime.hpp>

@@ -41,6 +41,13 @@ public:
         return true;
     }
 
+    /// Calls fn() while nobody else can push or pop.
+    template <class F>
+    void exclude_others(F fn) {
+        const std::lock_guard guard(lock_);
+        fn();
+    }
+
     /// Moves the older half of a full deque here, also when the queue is closed. For its owner.
     void take_overflow(deque& from) noexcept {
         if (batch* const b = make_batch()) {

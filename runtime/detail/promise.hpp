@@ -36,6 +36,7 @@ struct promise_base {
     /// The outermost frame of a task. The stamp grows from the start of a task to those it starts.
     void start_detached(std::uint64_t stamp) noexcept { awaiter = stamp * 2 + 1; }
     bool detached() const noexcept { return (awaiter & 1) != 0; }
+    std::uint64_t start_stamp() const noexcept { return awaiter / 2; }
 
     void waits_for(promise_base& child) noexcept {
         link = reinterpret_cast<std::uintptr_t>(&child) | 1;

@@ -60,6 +60,8 @@ T* pointer(std::uintptr_t link) {
 task_info detail::inspect_task(void* frame) {
     task_info info;
     const promise_base* promise = &promise_base::of(frame);
+    info.frame = frame;
+    info.started = promise->start_stamp();
     while ((promise->link & 3) == 1) {
         if (!is_wrapper(promise->where)) info.stack.push_back(promise->where);
         if (info.stack.size() <= 1) info.origin = promise->origin;

@@ -69,7 +69,7 @@ scheduler::scheduler(std::unique_ptr<driver> simulated)
 }
 
 void scheduler::begin_again() noexcept {
-    stopping_.store(false, relaxed);
+    orders_.store(0, relaxed);
     main_ended_.store(false, relaxed);
 }
 
@@ -115,7 +115,7 @@ void scheduler::close() noexcept {
 }
 
 void scheduler::stop() noexcept {
-    stopping_.store(true, seq_cst);
+    orders_.fetch_or(order_stop, seq_cst);
     for (const auto& w : workers_) w->wake();
     {
         const std::lock_guard guard(monitor_mutex_);
@@ -210,19 +210,67 @@ void scheduler::drop_queued() {
     });
 }
 
-std::vector<task_info> scheduler::cut() {
-    drop_queued();
-    wait_until_unpinned();
-    if (num_tasks() == 0) return {};
+// The youngest first. While nobody starts or resumes a task.
+std::vector<void*> scheduler::live_frames() {
     std::vector<void*> frames;
     frame_pool::for_each_block([this, &frames](block_header& h) {
         if (h.runtime_id.load(relaxed) == id_) frames.push_back(h.memory());
     });
-    // Youngest first: a task may use what a task before it owns (its wait_group, its mutex), seldom
-    // the reverse.
     std::sort(frames.begin(), frames.end(), [](void* a, void* b) {
         return promise_base::of(a).awaiter > promise_base::of(b).awaiter;
     });
+    return frames;
+}
+
+void scheduler::halt_here() {
+    std::unique_lock lock(halt_mutex_);
+    ++halted_;
+    halt_changes_.notify_all();
+    halt_changes_.wait(lock, [this] { return !halting_; });
+    --halted_;
+}
+
+void scheduler::left_run() {
+    const std::lock_guard guard(halt_mutex_);
+    ++halted_;
+    halt_changes_.notify_all();
+}
+
+std::vector<task_info> scheduler::list_tasks() {
+    std::unique_lock lock(halt_mutex_);
+    while (halting_) {  // somebody else has called for a halt, this worker too
+        lock.unlock();
+        halt_here();
+        lock.lock();
+    }
+    halting_ = true;
+    const struct release_scope {
+        scheduler& of;
+        ~release_scope() {
+            of.halting_ = false;
+            of.orders_.fetch_and(~order_halt, seq_cst);
+            of.halt_changes_.notify_all();
+        }
+    } release{*this};
+    orders_.fetch_or(order_halt, seq_cst);
+    for (const auto& w : workers_) w->wake();
+    halt_changes_.wait(lock, [this] { return halted_ == size() - 1; });
+    std::vector<task_info> all;
+    global_.exclude_others([&] {  // threads outside, who would start or ready a task
+        const std::vector<void*> frames = live_frames();
+        all.reserve(frames.size());
+        for (auto f = frames.rbegin(); f != frames.rend(); ++f) all.push_back(inspect_task(*f));
+    });
+    return all;
+}
+
+std::vector<task_info> scheduler::cut() {
+    drop_queued();
+    wait_until_unpinned();
+    if (num_tasks() == 0) return {};
+    // Youngest first: a task may use what a task before it owns (its wait_group, its mutex), seldom
+    // the reverse.
+    const std::vector<void*> frames = live_frames();
     std::vector<task_info> left;
     left.reserve(frames.size());
     for (void* const f : frames) left.push_back(inspect_task(f));

@@ -9,6 +9,12 @@
 //   not even what ended its sleep, before it has left idleness. close() makes the scheduler
 //   refuse tasks and drop wakes; then the workers stop; then cut() destroys what is left.
 //
+// Standing still
+//   list_tasks() looks into the frames of tasks, which nobody may resume meanwhile. It calls all
+//   other workers to a halt, which they come to between two steps of tasks (those that sleep are
+//   woken for it), and lets them go when it has seen all. A worker that has left run() counts as
+//   halted for ever.
+//
 // Pins
 //   Threads of other runtimes, or of none, that complete an operation of a task here pin the
 //   scheduler between their claim and their inject(). cut() and the destructor wait until nobody
@@ -61,6 +67,9 @@ public:
     void join();
     /// After join(): destroys all tasks that are left, and tells what each waited for.
     std::vector<task_info> cut();
+    /// On a worker, whose running task has marked itself as ready: all tasks that live, the oldest
+    /// first. Waits for the other workers.
+    std::vector<task_info> list_tasks();
 
     // Any thread.
 
@@ -103,7 +112,9 @@ public:
 
     std::uint32_t id() const noexcept { return id_; }
     bool simulated() const noexcept { return ending_ == ending::simulated; }
-    bool stopping() const noexcept { return stopping_.load(acquire); }
+    bool stopping() const noexcept { return (orders_.load(acquire) & order_stop) != 0; }
+    /// To stop, or to halt: a worker looks for no more work.
+    bool called() const noexcept { return orders_.load(acquire) != 0; }
     bool deadlocked() const noexcept { return deadlocked_.load(acquire); }
     /// The main task has ended, and all others too.
     bool finished() const noexcept { return num_tasks() == 0 && main_ended_.load(acquire); }
@@ -133,6 +144,9 @@ public:
     }
     /// All workers are idle; the caller is the last one.
     void all_idle() noexcept;
+    /// A worker that is called to a halt comes here, between two steps; returns when it may go on.
+    void halt_here();
+    void left_run();
     /// A worker that computes for long holds up what waits there; the monitor has seen it.
     bool help_wanted() const noexcept { return help_wanted_.load(relaxed); }
     bool stalled(std::size_t i) const noexcept { return stalled_[i].load(relaxed); }
@@ -145,6 +159,7 @@ private:
         promise_base::of(frame).start_detached(stamp);
     }
     void drop_queued();
+    std::vector<void*> live_frames();
     bool nothing_pending() const noexcept;
     void monitor();
     bool look_for_stalls(std::vector<std::uint32_t>& seen);
@@ -158,7 +173,9 @@ private:
 
     global_queue global_;
 
-    atomic<bool> stopping_{false};
+    static constexpr std::uint32_t order_stop = 1;
+    static constexpr std::uint32_t order_halt = 2;
+    atomic<std::uint32_t> orders_{0};  // a sum of these
     atomic<bool> deadlocked_{false};
     atomic<bool> main_ended_{false};
     std::int64_t cut_ = 0;  // tasks that cut() has destroyed
@@ -167,6 +184,12 @@ private:
     atomic<std::int64_t> outside_started_{
         0};  // tasks that came from threads that are no workers here
     atomic<std::int64_t> outside_io_waits_{0};  // likewise, ends of waits for I/O
+
+    // A halt of all workers but one.
+    std::mutex halt_mutex_;
+    std::condition_variable halt_changes_;
+    bool halting_ = false;    // under halt_mutex_
+    std::size_t halted_ = 0;  // likewise; those that have left run() included
 
     // The monitor: the thread itself, and what it tells the workers.
     std::thread monitor_;

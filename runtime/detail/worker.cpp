@@ -104,13 +104,17 @@ inline void worker::execute(runnable* r) {
 void worker::run() {
     const worker_scope scope(*this);
     driver_->begin();
-    while (!owner_.stopping()) {
-        if (runnable* const r = find()) {
+    for (;;) {
+        if (owner_.called()) [[unlikely]] {
+            if (owner_.stopping()) break;
+            owner_.halt_here();
+        } else if (runnable* const r = find()) {
             execute(r);
         } else {
             park();
         }
     }
+    owner_.left_run();
 }
 
 runnable* worker::take_fair() noexcept {
@@ -163,7 +167,7 @@ runnable* worker::search() noexcept {
         if (r == nullptr) r = take_shared();
         if (r != nullptr) return r;
         elapsed = now() - begin;
-    } while (elapsed < search_time && !owner_.stopping());
+    } while (elapsed < search_time && !owner_.called());
     return nullptr;
 }
 
@@ -179,7 +183,7 @@ runnable* worker::wait_awake() noexcept {
             wakeful_ = std::min(wakeful_ + 4, most_wakeful);
             return r;
         }
-    } while (now() < end && !owner_.stopping());
+    } while (now() < end && !owner_.called());
     wakeful_ = std::max(wakeful_ - 1, 0);
     return nullptr;
 }
@@ -238,7 +242,7 @@ void worker::park() noexcept {
     } else {
         if (idle == owner_.size()) owner_.all_idle();
         sleep_state expected = sleep_state::awake;
-        if (!owner_.stopping() &&
+        if (!owner_.called() &&
             sleep_.compare_exchange_strong(expected, sleep_state::parked, acq_rel, acquire)) {
             parks.add(1);
             driver_->park(timers_.earliest());
@@ -257,7 +261,7 @@ void worker::wake() noexcept {
 }
 
 bool worker::work_visible() noexcept {
-    if (owner_.stopping() || !owner_.shared().empty() || !next_.empty()) return true;
+    if (owner_.called() || !owner_.shared().empty() || !next_.empty()) return true;
     for (std::size_t i = 0; i != owner_.size(); ++i) {
         if (!owner_.at(i).queue_.empty()) return true;
     }
