@@ -11,10 +11,12 @@
 //   added_ and the count in ended_ only grow, and ended_ <= added_. added_at_least_ <= added_.
 //   A thread that has made the count zero touches nothing afterwards unless somebody waited, since
 //   the group may be gone: what the step will be is known before the compare-and-swap that takes
-//   it. While somebody waits (the lowest bit of ended_) the count does not pass for zero, so that
-//   nobody can end the group under the one who is about to wake. No zero is missed: who waits sets
-//   the bit after all that was added before; who ends a task reads the bit, by acquire, and then
-//   added_.
+//   it. While somebody waits (a bit of ended_) the count does not pass for zero, so that nobody can
+//   end the group under the one who is about to wake; and one at a time is (another bit): a wait
+//   may be given up and leave the first bit, and the count may then become zero again before he has
+//   come to wake. No zero is missed: who waits sets the bit after all that was added before; who
+//   ends a task reads the bit, by acquire, and then added_; who is about to wake looks at the count
+//   again.
 //
 // Rejected: one word (three times slower when a task starts a million others), deferring finish()
 // on the worker (a worker that computes for long would hold the waiter up).
@@ -44,7 +46,7 @@ public:
         // and with the bit, what was added before the wait.
         std::int64_t before = ended_.load(acquire);
         for (;;) {
-            const std::int64_t after = before + n * one;
+            std::int64_t after = before + n * one;
             const bool waited = (before & waited_for) != 0;
             std::int64_t added = added_at_least_.load(relaxed);
             if (after / one >= added + (waited ? 0 : 1)) {
@@ -52,9 +54,11 @@ public:
                 if (after / one > added) return outcome::negative;
                 added_at_least_.store(added, relaxed);
             }
+            const bool wakes = waited && (before & waking) == 0 && after / one == added;
+            if (wakes) after |= waking;
             // release: pairs with the acquire loads of ended_.
             if (ended_.compare_exchange_weak(before, after, acq_rel, acquire))
-                return waited && after / one == added ? outcome::zero_and_waited : outcome::more;
+                return wakes ? outcome::zero_and_waited : outcome::more;
         }
     }
 
@@ -75,21 +79,22 @@ public:
     /// whoever makes it zero then wakes.
     bool settle() noexcept {
         std::int64_t ended = ended_.load(acquire);
-        while ((ended & waited_for) != 0 && ended / one == added_.load(relaxed)) {
-            if (ended_.compare_exchange_weak(ended, ended - waited_for, acq_rel, acquire))
-                return true;
+        for (;;) {
+            const bool zero = ended / one == added_.load(relaxed);
+            const std::int64_t after = ended & ~(zero ? waking | waited_for : waking);
+            if (ended_.compare_exchange_weak(ended, after, acq_rel, acquire)) return zero;
         }
-        return false;
     }
 
 private:
     static constexpr std::int64_t waited_for = 1;
-    static constexpr std::int64_t one = 2;
+    static constexpr std::int64_t waking = 2;  // somebody has got zero_and_waited and not settled
+    static constexpr std::int64_t one = 4;
 
     atomic<std::int64_t> added_{0};
     // Two lines, since CPUs fetch them in pairs. Not alignas: a coroutine frame may hold this.
     [[maybe_unused]] std::byte apart_[120];
-    atomic<std::int64_t> ended_{0};           // times two, plus one if somebody waits
+    atomic<std::int64_t> ended_{0};           // times four, plus the two bits
     atomic<std::int64_t> added_at_least_{0};  // written before ended_, by whoever ends a task
 };
 

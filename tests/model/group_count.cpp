@@ -111,6 +111,22 @@ TEST_CASE("group_count: it counts anew after a wait") {
     });
 }
 
+TEST_CASE("group_count: after a wait that was given up nobody is left who would still wake") {
+    model::require_sound([] {
+        std::optional<group> g(std::in_place);
+        g->count.add(1);
+        thread a([&] { g->finish(1); });
+        {
+            const std::lock_guard guard(g->gate);  // a wait whose time is up at once
+            static_cast<void>(g->count.zero_or_wait());
+        }
+        g->count.add(1);
+        thread b([&] { g->finish(1); });
+        g->wait(model::this_thread());
+        g.reset();
+    });
+}
+
 TEST_CASE("group_count: more ends than tasks are told") {
     model::require_exhausted([] {
         group_count count;
