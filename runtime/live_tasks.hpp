@@ -36,8 +36,9 @@ private:
 /// co_await live_tasks() gives every task of the calling task's runtime, the caller among them
 /// ("ready to run"), the oldest first. For debugging: all workers stand still meanwhile, about a
 /// microsecond for each task, and so does a thread outside that would ready one; a task that
-/// computes for long, or calls run() for another runtime, delays it by as much. Throws
-/// std::bad_alloc.
+/// computes for long, or calls run() for another runtime, delays it by as much; one that blocks its
+/// thread until another task of this runtime goes on would wait for ever. Nothing if the runtime is
+/// told to end meanwhile. Throws std::bad_alloc.
 inline auto live_tasks() noexcept {
     return detail::live_tasks_awaiter();
 }

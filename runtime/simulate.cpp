@@ -43,7 +43,10 @@ public:
     void cancel_before(std::uint64_t step, const cancel_function& cancel) noexcept {
         cancel_step_ = step;
         cancel_ = &cancel;
+        stood_still = false;
     }
+
+    bool stood_still = false;  // until it was cancelled, before its time
 
     std::uint64_t steps = 0;
     std::int64_t clock = 0;
@@ -110,7 +113,13 @@ void simulation_loop::loop() {
             continue;
         }
         const std::int64_t earliest = worker_.timers().earliest();
-        if (scheduler_.finished() || earliest == timer_queue::never) return;
+        if (scheduler_.finished()) return;
+        if (earliest == timer_queue::never) {
+            if (cancel_ == nullptr || steps + 1 >= cancel_step_ || stood_still) return;
+            stood_still = true;
+            (*cancel_)();
+            continue;
+        }
         clock = std::max(clock, earliest);
         choices_.note(static_cast<std::uint64_t>(clock));
         worker_.run_timers();
@@ -260,7 +269,7 @@ std::uint64_t simulator::run_cancelled(const simulation& s,
                 [&] { once(program, seed, ctx); },
                 [&] { return detail::in_words(seed) + " SLUICE_CANCEL=" + std::to_string(step); });
             ++runs;
-            if (only || loop.steps < step) break;
+            if (only || loop.steps < step || loop.stood_still) break;
         }
     });
     return runs;

@@ -179,7 +179,8 @@ std::uint64_t explore_all(simulation s, F fn) {
 /// the second, and so on until it ends before that; a step is a task's way from one await to the
 /// next. All of it with one seed after the other, s.seeds in all; gives how many simulations that
 /// were. A program that hangs when it is cancelled, or leaves a task behind, fails by that; what
-/// else must hold is for fn to say. The first that fails ends it with simulation_failure, whose
+/// else must hold is for fn to say. One that stands still until it is cancelled is cancelled then,
+/// and that is the last of its seed. The first that fails ends it with simulation_failure, whose
 /// message names the seed and the step; the environment variables SLUICE_SEED and SLUICE_CANCEL
 /// repeat it. Throws std::invalid_argument if one of them is not a number. fn must leave nothing
 /// behind that the next run would see.

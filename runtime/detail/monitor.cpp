@@ -32,6 +32,10 @@ void scheduler::monitor() {
 
 // False: every worker is idle.
 bool scheduler::look_for_stalls(std::vector<std::uint32_t>& seen) {
+    if ((orders_.load(relaxed) & order_halt) != 0) {  // they stand still because they are told to
+        for (std::size_t i = 0; i != size(); ++i) seen[i] = workers_[i]->ticks() - 1;
+        return true;
+    }
     bool any_stalled = false;
     bool any_awake = false;
     for (std::size_t i = 0; i != size(); ++i) {

@@ -121,6 +121,10 @@ void scheduler::stop() noexcept {
         const std::lock_guard guard(monitor_mutex_);
     }
     monitor_wakes_.notify_all();
+    {
+        const std::lock_guard guard(halt_mutex_);
+    }
+    halt_changes_.notify_all();
 }
 
 void scheduler::join() {
@@ -254,7 +258,9 @@ std::vector<task_info> scheduler::list_tasks() {
     } release{*this};
     orders_.fetch_or(order_halt, seq_cst);
     for (const auto& w : workers_) w->wake();
-    halt_changes_.wait(lock, [this] { return halted_ == size() - 1; });
+    const auto all_halted = [this] { return halted_ == size() - 1; };
+    halt_changes_.wait(lock, [&] { return all_halted() || stopping(); });
+    if (!all_halted()) return {};  // perhaps a thread could not be started, and never will be
     std::vector<task_info> all;
     global_.exclude_others([&] {  // threads outside, who would start or ready a task
         const std::vector<void*> frames = live_frames();

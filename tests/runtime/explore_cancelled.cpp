@@ -62,6 +62,25 @@ TEST_CASE("explore_cancelled: tasks asleep are cancelled too, and no time passes
 }
 
 TEST_CASE(
+    "explore_cancelled: one that stands still until it is cancelled is, and that is the last") {
+    const std::uint64_t runs = sluice::explore_cancelled({.seeds = 1}, [](context ctx) -> task<> {
+        const auto requests = sluice::make_chan<int>();
+        sluice::go([](sluice::chan<int> to) -> task<> { co_await to.send(1); }, requests);
+        int served = 0;
+        for (;;) {
+            const auto got = co_await within(ctx, requests.recv());
+            if (!got) break;
+            ++served;
+        }
+        EXPECT(ctx.err());
+        if (served == 0) co_await requests.recv();  // lets the sender end
+    });
+    report_expectations();
+    CHECK(runs > 3);
+    CHECK(runs < 20);
+}
+
+TEST_CASE(
     "explore_cancelled: a program that hangs when it is cancelled fails, with how to repeat it") {
     const auto forgets = [](context ctx) -> task<> {
         const auto ch = sluice::make_chan<int>();

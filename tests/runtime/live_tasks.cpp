@@ -153,8 +153,8 @@ TEST_CASE("live_tasks: a runtime that shuts down meanwhile ends as always") {
         for (int i = 0; i != 2; ++i) {
             r.go([]() -> task<> {
                 for (;;) {
-                    const auto all = co_await sluice::live_tasks();
-                    EXPECT(!all.empty());
+                    for (const task_info& t : co_await sluice::live_tasks())
+                        EXPECT(t.frame != nullptr);
                     co_await sluice::yield();
                 }
             });
