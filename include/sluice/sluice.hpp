@@ -13,6 +13,9 @@
 #include <sluice/channels/ticker.hpp>
 #include <sluice/channels/timer.hpp>
 #include <sluice/io/tcp.hpp>
+#include <sluice/patterns/leak_check.hpp>
+#include <sluice/patterns/refusal.hpp>
+#include <sluice/patterns/seeded_hash.hpp>
 #include <sluice/patterns/sharded_map.hpp>
 #include <sluice/patterns/sync_map.hpp>
 #include <sluice/runtime/blocking.hpp>
