@@ -13,11 +13,17 @@
 #include <sluice/channels/ticker.hpp>
 #include <sluice/channels/timer.hpp>
 #include <sluice/io/tcp.hpp>
+#include <sluice/patterns/bridge.hpp>
+#include <sluice/patterns/fan_out.hpp>
 #include <sluice/patterns/leak_check.hpp>
+#include <sluice/patterns/merge.hpp>
+#include <sluice/patterns/or_done.hpp>
+#include <sluice/patterns/parallel_map.hpp>
 #include <sluice/patterns/refusal.hpp>
 #include <sluice/patterns/seeded_hash.hpp>
 #include <sluice/patterns/sharded_map.hpp>
 #include <sluice/patterns/sync_map.hpp>
+#include <sluice/patterns/tee.hpp>
 #include <sluice/runtime/blocking.hpp>
 #include <sluice/runtime/context.hpp>
 #include <sluice/runtime/live_tasks.hpp>
