@@ -13,8 +13,11 @@
 #include <sluice/channels/ticker.hpp>
 #include <sluice/channels/timer.hpp>
 #include <sluice/io/tcp.hpp>
+#include <sluice/patterns/actor_group.hpp>
 #include <sluice/patterns/bridge.hpp>
+#include <sluice/patterns/error_group.hpp>
 #include <sluice/patterns/fan_out.hpp>
+#include <sluice/patterns/graceful_shutdown.hpp>
 #include <sluice/patterns/leak_check.hpp>
 #include <sluice/patterns/merge.hpp>
 #include <sluice/patterns/or_done.hpp>
