@@ -18,11 +18,17 @@
 #include <sluice/patterns/error_group.hpp>
 #include <sluice/patterns/fan_out.hpp>
 #include <sluice/patterns/graceful_shutdown.hpp>
+#include <sluice/patterns/hedge.hpp>
+#include <sluice/patterns/keyed_limiter.hpp>
 #include <sluice/patterns/leak_check.hpp>
 #include <sluice/patterns/merge.hpp>
 #include <sluice/patterns/or_done.hpp>
+#include <sluice/patterns/pace.hpp>
 #include <sluice/patterns/parallel_map.hpp>
+#include <sluice/patterns/rate.hpp>
+#include <sluice/patterns/rate_limiter.hpp>
 #include <sluice/patterns/refusal.hpp>
+#include <sluice/patterns/retry.hpp>
 #include <sluice/patterns/seeded_hash.hpp>
 #include <sluice/patterns/sharded_map.hpp>
 #include <sluice/patterns/sync_map.hpp>
