@@ -14,10 +14,14 @@
 #include <sluice/channels/timer.hpp>
 #include <sluice/io/tcp.hpp>
 #include <sluice/patterns/actor_group.hpp>
+#include <sluice/patterns/batch.hpp>
 #include <sluice/patterns/bridge.hpp>
+#include <sluice/patterns/circuit_breaker.hpp>
+#include <sluice/patterns/debounce.hpp>
 #include <sluice/patterns/error_group.hpp>
 #include <sluice/patterns/fan_out.hpp>
 #include <sluice/patterns/graceful_shutdown.hpp>
+#include <sluice/patterns/heartbeat.hpp>
 #include <sluice/patterns/hedge.hpp>
 #include <sluice/patterns/keyed_limiter.hpp>
 #include <sluice/patterns/leak_check.hpp>
@@ -31,8 +35,10 @@
 #include <sluice/patterns/retry.hpp>
 #include <sluice/patterns/seeded_hash.hpp>
 #include <sluice/patterns/sharded_map.hpp>
+#include <sluice/patterns/single_flight.hpp>
 #include <sluice/patterns/sync_map.hpp>
 #include <sluice/patterns/tee.hpp>
+#include <sluice/patterns/throttle.hpp>
 #include <sluice/runtime/blocking.hpp>
 #include <sluice/runtime/context.hpp>
 #include <sluice/runtime/live_tasks.hpp>
