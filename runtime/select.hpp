@@ -70,6 +70,10 @@ public:
             }
         });
     }
+    /// The leaves of case k alone, for an operation that has an order of its own.
+    void order_case(std::uint32_t k, poll_order& o, std::uint32_t base) noexcept {
+        order_case(k, o, base, std::index_sequence_for<Ops...>());
+    }
     bool finish(std::size_t i) noexcept { return finish_from<0>(i); }
 
     result_type take(std::size_t i) {

@@ -18,6 +18,7 @@
 #include <sluice/patterns/bridge.hpp>
 #include <sluice/patterns/circuit_breaker.hpp>
 #include <sluice/patterns/debounce.hpp>
+#include <sluice/patterns/elastic_pool.hpp>
 #include <sluice/patterns/error_group.hpp>
 #include <sluice/patterns/fan_out.hpp>
 #include <sluice/patterns/graceful_shutdown.hpp>
@@ -29,16 +30,19 @@
 #include <sluice/patterns/or_done.hpp>
 #include <sluice/patterns/pace.hpp>
 #include <sluice/patterns/parallel_map.hpp>
+#include <sluice/patterns/priority_select.hpp>
 #include <sluice/patterns/rate.hpp>
 #include <sluice/patterns/rate_limiter.hpp>
 #include <sluice/patterns/refusal.hpp>
 #include <sluice/patterns/retry.hpp>
+#include <sluice/patterns/ring_channel.hpp>
 #include <sluice/patterns/seeded_hash.hpp>
 #include <sluice/patterns/sharded_map.hpp>
 #include <sluice/patterns/single_flight.hpp>
 #include <sluice/patterns/sync_map.hpp>
 #include <sluice/patterns/tee.hpp>
 #include <sluice/patterns/throttle.hpp>
+#include <sluice/patterns/worker_pool.hpp>
 #include <sluice/runtime/blocking.hpp>
 #include <sluice/runtime/context.hpp>
 #include <sluice/runtime/live_tasks.hpp>
