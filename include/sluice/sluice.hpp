@@ -16,6 +16,7 @@
 #include <sluice/patterns/actor_group.hpp>
 #include <sluice/patterns/batch.hpp>
 #include <sluice/patterns/bridge.hpp>
+#include <sluice/patterns/broker.hpp>
 #include <sluice/patterns/circuit_breaker.hpp>
 #include <sluice/patterns/debounce.hpp>
 #include <sluice/patterns/elastic_pool.hpp>
