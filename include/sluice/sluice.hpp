@@ -17,11 +17,13 @@
 #include <sluice/patterns/batch.hpp>
 #include <sluice/patterns/bridge.hpp>
 #include <sluice/patterns/broker.hpp>
+#include <sluice/patterns/chrome_trace.hpp>
 #include <sluice/patterns/circuit_breaker.hpp>
 #include <sluice/patterns/debounce.hpp>
 #include <sluice/patterns/elastic_pool.hpp>
 #include <sluice/patterns/error_group.hpp>
 #include <sluice/patterns/fan_out.hpp>
+#include <sluice/patterns/file_sink.hpp>
 #include <sluice/patterns/graceful_shutdown.hpp>
 #include <sluice/patterns/heartbeat.hpp>
 #include <sluice/patterns/hedge.hpp>
@@ -29,6 +31,7 @@
 #include <sluice/patterns/leak_check.hpp>
 #include <sluice/patterns/merge.hpp>
 #include <sluice/patterns/or_done.hpp>
+#include <sluice/patterns/otlp_json.hpp>
 #include <sluice/patterns/pace.hpp>
 #include <sluice/patterns/parallel_map.hpp>
 #include <sluice/patterns/priority_select.hpp>
@@ -40,9 +43,12 @@
 #include <sluice/patterns/seeded_hash.hpp>
 #include <sluice/patterns/sharded_map.hpp>
 #include <sluice/patterns/single_flight.hpp>
+#include <sluice/patterns/span_record.hpp>
 #include <sluice/patterns/sync_map.hpp>
 #include <sluice/patterns/tee.hpp>
 #include <sluice/patterns/throttle.hpp>
+#include <sluice/patterns/trace_context.hpp>
+#include <sluice/patterns/trace_span.hpp>
 #include <sluice/patterns/worker_pool.hpp>
 #include <sluice/runtime/blocking.hpp>
 #include <sluice/runtime/context.hpp>
