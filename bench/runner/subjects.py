@@ -29,6 +29,11 @@ SUBJECTS = {
     "timer_stop": Bar(2),
     "arithmetic": None,
     "worker_pool": None,
+    "pool_jobs": Bar(3),
+    "pub_sub": Bar(2),
+    "semaphore": Bar(3),
+    "sharded_map": Bar(2),
+    "sync_map": Bar(2),
 }
 PARKED_BYTES = Bar(250, at_most=True)
 POOL_SCALING = Bar(1.7)
