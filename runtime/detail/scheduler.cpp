@@ -248,14 +248,14 @@ std::vector<task_info> scheduler::list_tasks() {
         lock.lock();
     }
     halting_ = true;
-    const struct release_scope {
+    const struct halt_scope {
         scheduler& of;
-        ~release_scope() {
+        ~halt_scope() {
             of.halting_ = false;
             of.orders_.fetch_and(~order_halt, seq_cst);
             of.halt_changes_.notify_all();
         }
-    } release{*this};
+    } let_all_go{*this};
     orders_.fetch_or(order_halt, seq_cst);
     for (const auto& w : workers_) w->wake();
     const auto all_halted = [this] { return halted_ == size() - 1; };
