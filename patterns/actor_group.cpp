@@ -46,9 +46,13 @@ void interrupt_all(const std::vector<parts>& actors, const failure& why, first_e
 task<result<>> run_all(std::vector<parts> actors) {
     if (actors.empty()) co_return result<>();
     // Room for all, so that none waits to be heard.
-    const auto ended = make_chan<ending>(static_cast<std::ptrdiff_t>(actors.size()));
+    const auto ended = make_chan<ending>(static_cast<std::ptrdiff_t>(actors.size()) + 1);
     wait_group alive;
-    for (const parts& a : actors) alive.go(run_actor, a, send_chan<ending>(ended));
+    try {
+        for (const parts& a : actors) alive.go(run_actor, a, send_chan<ending>(ended));
+    } catch (...) {  // it is the first that ended
+        ended.try_send(ending(std::current_exception()));
+    }
     auto first = co_await ended.recv();
     const failure why = first->why();
     first_exception thrown;

@@ -20,6 +20,7 @@
 // also when they come one by one, and timers fire for nothing).
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <stdexcept>
@@ -86,6 +87,7 @@ auto batch(context ctx, const Source& from, std::size_t max_count,
     using T = typename Source::value_type;
     if (max_count == 0) throw std::invalid_argument("batch: max_count must be at least 1");
     const auto to = make_chan<std::vector<T>>();
+    max_wait = std::max(max_wait, max_wait.zero());
     go(detail::make_batches<T>, std::move(ctx), recv_chan<T>(from),
        detail::output<std::vector<T>>(to), max_count, max_wait);
     return to;

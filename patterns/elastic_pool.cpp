@@ -14,7 +14,8 @@ namespace detail {
 /// A worker's share of the core. The count is given back first: it is a part of the core.
 class elastic_core::member {
 public:
-    explicit member(std::shared_ptr<elastic_core> c) : core_(std::move(c)), count_(core_->work_) {}
+    member(std::shared_ptr<elastic_core> c, counted count) noexcept
+        : core_(std::move(c)), count_(std::move(count)) {}
     member(member&&) noexcept = default;
     member& operator=(member&&) = delete;
     ~member() {
@@ -40,32 +41,29 @@ elastic_core::elastic_core(std::size_t most, std::size_t queue, std::chrono::nan
 }
 
 bool elastic_core::accept(task<> body) {
-    bool refused = false;
-    bool starts = false;
+    std::optional<counted> fresh;  // the count of a worker to be started
     {
+        // A worker is counted, and a job sent, before anybody can close the pool.
         const std::lock_guard guard(lock_);
-        refused = closed_;
-        if (!refused) {
+        if (!closed_) {
             ++demand_;
             highest_demand_ = std::max(highest_demand_, demand_);
-            starts = demand_ > workers_ && workers_ < most_;
-            if (starts) {
-                ++workers_;
-                ++counters_.started;
-                counters_.peak = std::max(counters_.peak, workers_);
+            if (demand_ <= workers_ || workers_ == most_) {
+                jobs_.try_send(std::move(body));  // it has room
+                return true;
             }
+            ++workers_;
+            ++counters_.started;
+            counters_.peak = std::max(counters_.peak, workers_);
+            fresh.emplace(work_);
         }
     }
-    if (refused) {
+    if (!fresh) {
         give_back();
         return false;
     }
-    if (!starts) {
-        jobs_.try_send(std::move(body));  // it has room
-        return true;
-    }
     try {
-        if (start_worker(std::move(body))) return true;
+        if (start_worker(std::move(*fresh), std::move(body))) return true;
     } catch (...) {
         not_started();
         throw;
@@ -75,8 +73,8 @@ bool elastic_core::accept(task<> body) {
 }
 
 // False: the runtime is at its end, or gone. The pool is closed then, as when memory is missing.
-bool elastic_core::start_worker(task<> first) {
-    auto worker = work(member(shared_from_this()), std::move(first));
+bool elastic_core::start_worker(counted count, task<> first) {
+    auto worker = work(member(shared_from_this(), std::move(count)), std::move(first));
     scheduler* const home = scheduler::find_and_pin(home_);
     if (home == nullptr) return false;
     const bool started = start_detached(*home, std::move(worker));
@@ -113,22 +111,24 @@ void elastic_core::abandon() noexcept {
 // may go. An exception that leaves a job here is one that nobody waits for.
 task<> elastic_core::work(member me, task<> first) {
     elastic_core& core = *me;
-    std::optional<task<>> body(std::move(first));
-    bool retired = false;
-    while (!retired) {
-        co_await std::move(*body);
-        body.reset();  // whoever joins the job finds it gone
+    std::optional<task<>> next(std::move(first));
+    while (next) {
+        {
+            task<> body = std::move(*next);
+            next.reset();
+            co_await std::move(body);
+        }  // whoever joins the job finds it gone
         core.job_gone();
-        retired = core.may_retire();
-        while (!retired && !body) {
-            auto next = co_await within(core.window_left(), core.jobs_.recv());
-            if (!next) {
+        bool retired = core.may_retire();
+        while (!retired && !next) {
+            auto got = co_await within(core.window_left(), core.jobs_.recv());
+            if (!got) {
                 retired = core.may_retire();
-            } else if (!*next) {
+            } else if (!*got) {
                 core.retire();
                 retired = true;
             } else {
-                body.emplace(std::move(**next));
+                next.emplace(std::move(**got));
             }
         }
     }

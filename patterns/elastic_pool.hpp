@@ -79,7 +79,7 @@ private:
     class member;
 
     static task<> work(member me, task<> first);
-    bool start_worker(task<> first);
+    bool start_worker(counted count, task<> first);
     void not_started();
     void job_gone();
     void abandon() noexcept;

@@ -22,6 +22,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <exception>
 #include <mutex>
 #include <stdexcept>
 #include <utility>
@@ -101,7 +102,11 @@ template <class T, class Fn>
 task<result<>> consume_all(context ctx, recv_chan<T> in, std::size_t consumers, Fn fn) {
     fan_out_state<T, Fn> shared(ctx, std::move(in), std::move(fn));
     wait_group running;
-    for (std::size_t i = 0; i < consumers; ++i) running.go(consume<T, Fn>, &shared);
+    try {
+        for (std::size_t i = 0; i < consumers; ++i) running.go(consume<T, Fn>, &shared);
+    } catch (...) {
+        shared.stop(std::current_exception());
+    }
     co_await running.wait();
     co_return shared.outcome();
 }

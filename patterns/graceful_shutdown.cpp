@@ -31,6 +31,7 @@ void flight_register::close() {
 void flight_register::cut(const failure& why) {
     {
         const std::lock_guard guard(mutex_);
+        if (std::exchange(was_cut_, true)) return;
         cut_.insert(cut_.end(), in_flight_.begin(), in_flight_.end());
     }
     work_.second(why);

@@ -78,6 +78,7 @@ private:
     names in_flight_;               // under mutex_
     std::vector<std::string> cut_;  // under mutex_
     bool closed_ = false;           // under mutex_
+    bool was_cut_ = false;          // under mutex_
 };
 
 /// A task's place in the register.

@@ -21,6 +21,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 
 #include <sluice/channels/chan.hpp>
@@ -76,7 +77,7 @@ private:
     bool note() {
         const std::lock_guard guard(lock_);
         latest_ = now();
-        if (latest_ - latest_pulse_ < period_) return false;
+        if (latest_pulse_ && latest_ - *latest_pulse_ < period_) return false;
         latest_pulse_ = latest_;
         return true;
     }
@@ -84,8 +85,8 @@ private:
     const std::chrono::nanoseconds period_;
     const chan<> pulses_ = make_chan(1);
     mutable std::mutex lock_;
-    time_point latest_ = now();                    // under lock_
-    time_point latest_pulse_ = latest_ - period_;  // under lock_
+    time_point latest_ = now();               // under lock_
+    std::optional<time_point> latest_pulse_;  // under lock_
 };
 
 }  // namespace sluice

@@ -25,7 +25,10 @@
 
 #include <chrono>
 #include <concepts>
+#include <exception>
+#include <optional>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -55,12 +58,14 @@ task<hedged<F>> hedged_attempt(context ctx, F fn) {
 
 /// Calls fn(context), a plain or a coroutine function; again, at the same time, if it has not ended
 /// after `delay`, by a copy of fn. Gives, as result<T>, the value of the attempt that succeeds
-/// first; if both fail the failure that came first, as it came; if the first ends within the delay
+/// first (either, if both have by the time that is looked at); if both fail the failure that came
+/// first, as it came; if the first ends within the delay
 /// what that gave. Both have ended then. Their context ends when one has succeeded, and with ctx.
 /// ctx's error if it has ended before the start; if it ends meanwhile, what the attempts give, and
 /// no second one is started. A delay of zero or less starts both at once.
 template <std::copy_constructible F>
 task<detail::call_result<F&, context>> hedge(context ctx, std::chrono::nanoseconds delay, F fn) {
+    static_assert(std::is_nothrow_move_constructible_v<F>, "an attempt takes its fn along");
     const std::error_code ended = ctx.err();
     if (ended) co_return fail(ended);
     auto [shared, stop] = with_cancel(ctx);
@@ -73,7 +78,19 @@ task<detail::call_result<F&, context>> hedge(context ctx, std::chrono::nanosecon
         co_return only.take();
     }
 
-    auto second = spawn(detail::hedged_attempt<F>, shared, std::move(fn));
+    std::optional<join_handle<detail::hedged<F>>> started;
+    std::exception_ptr failed;
+    try {
+        started.emplace(spawn(detail::hedged_attempt<F>, shared, std::move(fn)));
+    } catch (...) {
+        failed = std::current_exception();
+    }
+    if (failed) {
+        stop();
+        static_cast<void>(co_await first.join());
+        std::rethrow_exception(failed);
+    }
+    join_handle<detail::hedged<F>>& second = *started;
     auto faster = co_await select(first.join(), second.join());
     const bool first_is_faster = faster.index() == 0;
     detail::hedged<F> one =

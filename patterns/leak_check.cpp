@@ -22,12 +22,12 @@ bool task_set::contains(const task_info& t) const {
 
 // A task that is about to end is no leak: looks again, after pauses that double.
 task<std::vector<task_info>> tasks_since(task_set before, std::chrono::nanoseconds grace) {
-    const auto until = sluice::now() + grace;
+    const auto begin = sluice::now();
     std::chrono::nanoseconds pause = std::chrono::microseconds(100);
     for (;;) {
         std::vector<task_info> found = co_await live_tasks();
         std::erase_if(found, [&](const task_info& t) { return before.contains(t); });
-        const auto left = until - sluice::now();
+        const auto left = grace - (sluice::now() - begin);
         if (found.empty() || left <= left.zero()) co_return found;
         co_await sleep_for(std::min(pause, left));
         pause *= 2;

@@ -109,14 +109,26 @@ mapped<typename Result::value_type> to_mapped(outcome<Result> ended) {
 /// What the tasks of a map share. The last of them destroys fn, and closes the output then.
 template <class T, class Fn>
 struct map_state {
-    map_state(context c, recv_chan<T> from, Fn f)
-        : ctx(std::move(c)), in(std::move(from)), fn(std::move(f)) {}
+    map_state(const context& parent, recv_chan<T> from, Fn f)
+        : in(std::move(from)), fn(std::move(f)), own(with_cancel(parent)), ctx(own.first) {}
 
     const output<mapped_by<Fn, T>> out{make_chan<mapped_by<Fn, T>>()};  // first, so destroyed last
-    const context ctx;
     const recv_chan<T> in;
     Fn fn;
+    const std::pair<context, cancel_function> own;
+    const context& ctx;
 };
+
+/// Starts the tasks of a map; if one cannot be, ends the others.
+template <class Map, class Start>
+void start_all(const Map& map, std::size_t n, Start start) {
+    try {
+        for (std::size_t i = 0; i < n; ++i) start(i);
+    } catch (...) {
+        map->own.second();
+        throw;
+    }
+}
 
 template <class T, class Fn>
 task<> map_next(std::shared_ptr<map_state<T, Fn>> map) {
@@ -177,8 +189,9 @@ auto parallel_map(context ctx, const Source& in, std::size_t n, Fn fn)
     using value = typename Source::value_type;
     const auto map = detail::make_map<value, Fn>(std::move(ctx), in, n, std::move(fn));
     const std::vector<detail::map_turn> ring(n);
-    for (std::size_t i = 0; i < n; ++i)
+    detail::start_all(map, n, [&](std::size_t i) {
         go(detail::map_in_turn<value, Fn>, map, ring[i], ring[(i + 1) % n]);
+    });
     ring[0].take.try_send();
     ring[0].give.try_send();
     return map->out.channel();
@@ -191,7 +204,7 @@ auto parallel_map(context ctx, const Source& in, std::size_t n, Fn fn, as_comple
     -> recv_chan<detail::mapped_by<Fn, typename Source::value_type>> {
     using value = typename Source::value_type;
     const auto map = detail::make_map<value, Fn>(std::move(ctx), in, n, std::move(fn));
-    for (std::size_t i = 0; i < n; ++i) go(detail::map_next<value, Fn>, map);
+    detail::start_all(map, n, [&](std::size_t) { go(detail::map_next<value, Fn>, map); });
     return map->out.channel();
 }
 

@@ -101,7 +101,7 @@ std::int64_t retry_course::next(const context& ctx) {
     if (final || number == max_attempts_ || ctx.err()) return timer_queue::never;
     const std::int64_t delay = sum(delays_.next(), std::max<std::int64_t>(not_before.count(), 0));
     const std::int64_t at = sum(now(), delay);
-    if (at > latest_) return timer_queue::never;
+    if (at == timer_queue::never || at > latest_) return timer_queue::never;
     if (ctx.node() != nullptr && at >= ctx.node()->deadline()) return timer_queue::never;
     if (budget_ && !budget_->withdraw()) return timer_queue::never;
     return at;

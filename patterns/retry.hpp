@@ -50,9 +50,10 @@ enum class jitter : std::uint8_t {
     decorrelated,  // from first_delay to three times the last delay, max_delay at most
 };
 
-/// How many retries all who share it may make: `percent` of a hundred calls, and `reserve` beyond
-/// that. So in an outage the load grows by percent/100, however many attempts each call is allowed.
-/// Every member may be called from any thread.
+/// How many retries all who share it may make: `percent` of a hundred calls, and at first `reserve`
+/// beyond that, which is also the most that is ever saved up: with 0 there are none. So in an
+/// outage the load grows by percent/100, however many attempts each call is allowed. Every member
+/// may be called from any thread.
 ///
 /// Rejected: Finagle's window of ten seconds. It lets idle callers retry at a fixed rate, and needs
 /// clocks and slots for it; here the reserve fills up again with the calls that follow.

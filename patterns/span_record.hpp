@@ -29,9 +29,13 @@ enum class span_status : std::uint8_t { unset, ok, error };
 
 using attribute_value = std::variant<std::string, std::int64_t, double, bool>;
 
-/// What an attribute's value can be made of.
+/// What an attribute's value can be made of: a number, a truth or text, but no single character.
 template <class V>
-concept attribute_like = std::is_arithmetic_v<V> || std::convertible_to<const V&, std::string_view>;
+concept attribute_like =
+    std::same_as<V, bool> || std::floating_point<V> ||
+    (std::integral<V> && !std::same_as<V, char> && !std::same_as<V, wchar_t> &&
+     !std::same_as<V, char8_t> && !std::same_as<V, char16_t> && !std::same_as<V, char32_t>) ||
+    std::convertible_to<const V&, std::string_view>;
 
 /// A named value of a span or an event.
 struct attribute {
