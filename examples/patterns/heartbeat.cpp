@@ -27,8 +27,9 @@ sluice::task<> supervise() {
     std::puts("ended");
 }
 
+// In virtual time, so that the output is the same on any machine; run() takes the same functions.
 int main() {
-    return sluice::run(supervise);
+    return sluice::simulate({}, supervise);
 }
 
 // Output:
