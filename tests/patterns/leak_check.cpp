@@ -44,7 +44,7 @@ task<> first_answer_and_end(sluice::chan<int> answers) {
 
 task<> leaks_one() {
     const auto answers = sluice::make_chan<int>();
-    const auto left = co_await leak_check(10ms, first_answer, answers);
+    const auto left = co_await leak_check(1s, first_answer, answers);
     EXPECT(left.size() == 1);
     if (left.size() == 1) {
         const std::string line = left.front().describe();
