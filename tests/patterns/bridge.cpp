@@ -11,10 +11,12 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "streams.hpp"
 #include "support.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace streams;
 
 namespace {
 
@@ -64,13 +66,6 @@ task<> read_to_the_end() {
     co_await read_all(background());
 }
 
-chan<int> closed_with(int first, int count) {
-    auto ch = make_chan<int>(count);
-    for (int i = 0; i < count; ++i) ch.try_send(first + i);
-    ch.close();
-    return ch;
-}
-
 }  // namespace
 
 TEST_CASE("bridge: the values of one channel come after those of the channel before it") {
@@ -88,7 +83,7 @@ TEST_CASE("bridge: empty and closed channels are passed over") {
         in.try_send(closed_with(0, 0));
         in.try_send(closed_with(1, 1));
         in.try_send(closed_with(0, 0));
-        in.try_send(closed_with(2, 1));
+        in.try_send(closed_with(1, 2));
         in.close();
         auto out = bridge(background(), in);
         EXPECT(co_await out.recv() == 1);
@@ -111,7 +106,7 @@ TEST_CASE("bridge: a nil channel holds up those behind it, until the context end
         auto in = make_chan<recv_chan<int>>(3);
         in.try_send(closed_with(1, 1));
         in.try_send(recv_chan<int>());
-        in.try_send(closed_with(2, 1));
+        in.try_send(closed_with(1, 2));
         in.close();
         auto [ctx, cancel] = with_timeout(background(), 1h);
         auto out = bridge(ctx, in);
@@ -128,7 +123,7 @@ TEST_CASE("bridge: a nil channel holds up those behind it, until the context end
 TEST_CASE("bridge: when the context ends the rest stays in its channels") {
     simulated([]() -> task<> {
         auto in = make_chan<recv_chan<int>>(2);
-        auto piece = closed_with(0, 5);
+        auto piece = closed_with(5, 0);
         in.try_send(piece);
         in.try_send(piece);
         auto [ctx, cancel] = with_cancel(background());

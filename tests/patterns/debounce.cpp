@@ -16,43 +16,18 @@
 #include <sluice/runtime/within.hpp>
 
 #include "support.hpp"
+#include "timed_values.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace timed_values;
 
 namespace {
 
-using time_point = std::chrono::steady_clock::time_point;
-
-struct shown {
-    int value;
-    std::chrono::milliseconds at;
-    friend bool operator==(const shown&, const shown&) = default;
-};
-
-// What a channel gives and when, until it is closed.
-task<std::vector<shown>> watch(recv_chan<int> from, time_point start) {
-    std::vector<shown> seen;
-    while (auto v = co_await from.recv()) {
-        const auto at = std::chrono::floor<std::chrono::milliseconds>(now() - start);
-        seen.push_back(shown(*v, at));
-    }
-    co_return seen;
-}
-
-// Sends each value after its pause, and closes.
-task<> send_all(chan<int> to, std::vector<shown> values) {
-    for (const shown& v : values) {
-        co_await sleep_for(v.at);
-        co_await to.send(v.value);
-    }
-    to.close();
-}
-
 // What a debounce must show of them, by the clock.
-std::vector<shown> expected(const std::vector<shown>& sent, std::chrono::milliseconds quiet) {
+std::vector<shown> expected(const std::vector<shown>& sent, std::chrono::microseconds quiet) {
     std::vector<shown> seen;
-    std::chrono::milliseconds clock = 0ms;
+    std::chrono::microseconds clock = 0ms;
     for (std::size_t i = 0; i < sent.size(); ++i) {
         clock += sent[i].at;
         if (i + 1 == sent.size()) {

@@ -15,53 +15,26 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "pool_jobs.hpp"
 #include "support.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace pool_jobs;
 
 namespace {
-
-int square(int x) {
-    return x * x;
-}
-
-task<int> slow_square(int x) {
-    co_await sleep_for(1ms * (x % 3));
-    co_return x* x;
-}
 
 task<> sleep_1ms() {
     co_await sleep_for(1ms);
 }
 
-task<> hold(chan<> until) {
-    static_cast<void>(co_await until.recv());
-}
-
-/// Several producers, jobs of both kinds, results by their handles.
-task<> produce(elastic_pool* pool, std::atomic<int>* sum, int first) {
-    std::vector<join_handle<int>> handles;
-    for (int i = first; i != first + 8; ++i) {
-        if (i % 2 == 0) {
-            auto handle = co_await pool->submit(slow_square, i);
-            handles.push_back(std::move(handle.value()));
-        } else {
-            const auto posted = co_await pool->post([sum, i] { *sum += i; });
-            EXPECT(posted.has_value());
-        }
-    }
-    for (int k = 0; k != 4; ++k) {
-        const int got = co_await handles[static_cast<std::size_t>(k)].join();
-        EXPECT(got == square(first + 2 * k));
-    }
-}
-
+/// Several producers, jobs of both kinds.
 task<> producers_and_workers() {
     std::atomic<int> sum = 0;
     elastic_pool pool(3, 2, 2ms);
     wait_group producers;
-    for (int first = 0; first != 32; first += 8) producers.go(produce, &pool, &sum, first);
+    for (int first = 0; first != 32; first += 8)
+        producers.go(produce<elastic_pool>, &pool, &sum, first);
     co_await producers.wait();
     pool.close();
     co_await pool.wait();
@@ -80,36 +53,11 @@ TEST_CASE("elastic_pool: every job is done once, and its result comes to its han
 
 namespace {
 
-struct tally {
-    int accepted = 0;
-    int done = 0;
-};
-
-task<> submit_some(elastic_pool* to, context until, std::shared_ptr<tally> t) {
-    const auto slow = [t]() -> task<int> {
-        co_await sleep_for(1ms);
-        co_return ++t->done;
-    };
-    const auto quick = [t] { ++t->done; };
-    for (int i = 0; i != 3; ++i) {
-        auto handle = co_await within(until, to->submit(slow));
-        if (!handle) {
-            EXPECT(handle.error() == errc::canceled);
-            co_return;
-        }
-        ++t->accepted;
-        const auto got = co_await within(until, handle->join());
-        if (got) EXPECT(*got > 0);
-        const auto posted = co_await within(until, to->post(quick));
-        if (posted) ++t->accepted;
-    }
-}
-
 task<> submit_until_cancelled(context ctx) {
     auto counts = std::make_shared<tally>();
     elastic_pool pool(2, 0, 500us);
     wait_group producers;
-    for (int p = 0; p != 4; ++p) producers.go(submit_some, &pool, ctx, counts);
+    for (int p = 0; p != 4; ++p) producers.go(submit_some<elastic_pool>, &pool, ctx, counts);
     co_await producers.wait();
     pool.close();
     co_await pool.wait();

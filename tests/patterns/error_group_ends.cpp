@@ -17,6 +17,7 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "error_group_steps.hpp"
 #include "runtime/child.hpp"
 #include "support.hpp"
 
@@ -27,23 +28,11 @@ using sluice::errc;
 using sluice::error_group;
 using sluice::result;
 using sluice::task;
+using namespace error_group_steps;
 
 namespace {
 
-const std::error_code io_error = std::make_error_code(std::errc::io_error);
-
-/// Fails after that time, or when ctx ends.
-task<result<>> fails_after(context ctx, std::chrono::nanoseconds time, std::error_code code) {
-    const auto slept = co_await within(ctx, sluice::sleep_for(time));
-    if (!slept) co_return slept;
-    co_return sluice::fail(code);
-}
-
-task<result<>> until_the_end_of(context ctx) {
-    co_await ctx.done();
-    co_return sluice::fail(ctx.err());
-}
-
+// Here, because reports name the place.
 task<> throws(std::string text) {
     co_await sluice::yield();
     throw std::runtime_error(text);

@@ -17,41 +17,20 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "streams.hpp"
 #include "support.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace streams;
 
 namespace {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#if defined(SLUICE_ADDRESS_SANITIZER) || defined(SLUICE_THREAD_SANITIZER)
 constexpr bool sanitized = true;
 #else
 constexpr bool sanitized = false;
 #endif
-#else
-constexpr bool sanitized = false;
-#endif
-
-chan<int> closed_with(int count) {
-    auto ch = make_chan<int>(count);
-    for (int i = 0; i < count; ++i) ch.try_send(i);
-    ch.close();
-    return ch;
-}
-
-/// Sends 0, 1, 2, … until all are sent, and closes then, or ctx ends. `sent` counts what was taken.
-task<> produce(context ctx, chan<int> to, int count, int* sent) {
-    for (int i = 0; i < count; ++i) {
-        const auto taken = co_await within(ctx, to.send(i));
-        if (!taken) co_return;
-        ++*sent;
-    }
-    to.close();
-}
 
 constexpr std::size_t consumers = 3;
 constexpr int values = 20;
@@ -64,7 +43,7 @@ task<> handle_all(context ctx) {
     std::atomic<int> at_once = 0;
     std::atomic<int> most = 0;
     wait_group producer;
-    producer.go(produce, ctx, in, values, &sent);
+    producer.go(produce<decltype(sent)>, ctx, in, values, &sent);
     auto handle = [&](int i) -> task<> {
         int now = ++at_once;
         for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {

@@ -10,28 +10,14 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "streams.hpp"
 #include "support.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace streams;
 
 namespace {
-
-task<> produce(context ctx, chan<int> to, int count, int* sent) {
-    for (int i = 0; i < count; ++i) {
-        const auto taken = co_await within(ctx, to.send(i));
-        if (!taken) co_return;
-        ++*sent;
-    }
-    to.close();
-}
-
-chan<int> closed_with(int count) {
-    auto ch = make_chan<int>(count);
-    for (int i = 0; i < count; ++i) ch.try_send(i);
-    ch.close();
-    return ch;
-}
 
 /// The main program, with whatever happens to ctx.
 task<> range_over(context ctx) {
@@ -39,7 +25,7 @@ task<> range_over(context ctx) {
     auto in = make_chan<int>();
     int sent = 0;
     wait_group producer;
-    producer.go(produce, ctx, in, count, &sent);
+    producer.go(produce<decltype(sent)>, ctx, in, count, &sent);
     int next = 0;
     auto values = or_done(ctx, in);
     while (auto v = co_await values.recv()) EXPECT(*v == next++);

@@ -10,22 +10,18 @@
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
+#include "streams.hpp"
 #include "support.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace streams;
 
 namespace {
 
 chan<int> holding(int count) {
     auto ch = make_chan<int>(count);
     for (int i = 0; i < count; ++i) EXPECT(ch.try_send(i));
-    return ch;
-}
-
-chan<int> closed_with(int count) {
-    auto ch = holding(count);
-    ch.close();
     return ch;
 }
 

@@ -19,29 +19,14 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "streams.hpp"
 #include "support.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace streams;
 
 namespace {
-
-chan<int> closed_with(int count) {
-    auto ch = make_chan<int>(count);
-    for (int i = 0; i < count; ++i) ch.try_send(i);
-    ch.close();
-    return ch;
-}
-
-/// Sends 0, 1, 2, … until all are sent, and closes then, or ctx ends. `sent` counts what was taken.
-task<> produce(context ctx, chan<int> to, int count, std::atomic<int>* sent) {
-    for (int i = 0; i < count; ++i) {
-        const auto taken = co_await within(ctx, to.send(i));
-        if (!taken) co_return;
-        ++*sent;
-    }
-    to.close();
-}
 
 constexpr int at_once = 3;
 constexpr int values = 20;
@@ -58,7 +43,7 @@ task<> map_all(context ctx, Order... order) {
     auto in = make_chan<int>();
     std::atomic<int> sent = 0;
     wait_group producer;
-    producer.go(produce, ctx, in, values, &sent);
+    producer.go(produce<decltype(sent)>, ctx, in, values, &sent);
     std::vector<int> got;
     auto out = parallel_map(ctx, in, at_once, square_slowly, order...);
     for (;;) {

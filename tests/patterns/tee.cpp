@@ -11,10 +11,12 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "streams.hpp"
 #include "support.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace streams;
 
 namespace {
 
@@ -32,13 +34,6 @@ task<> read_all(recv_chan<std::string> from, int* got) {
         EXPECT(*v == std::to_string(*got));
         ++*got;
     }
-}
-
-chan<int> closed_with(int count) {
-    auto ch = make_chan<int>(count);
-    for (int i = 0; i < count; ++i) ch.try_send(i);
-    ch.close();
-    return ch;
 }
 
 /// The main program, with whatever happens to ctx.

@@ -19,26 +19,15 @@
 #include <sluice/runtime/sync/wait_group.hpp>
 #include <sluice/runtime/within.hpp>
 
+#include "pool_jobs.hpp"
 #include "runtime/child.hpp"
 #include "support.hpp"
 
 using namespace sluice;
 using namespace std::chrono_literals;
+using namespace pool_jobs;
 
 namespace {
-
-int square(int x) {
-    return x * x;
-}
-
-task<int> slow_square(int x) {
-    co_await sleep_for(1ms * (x % 3));
-    co_return x* x;
-}
-
-task<> hold(chan<> until) {
-    static_cast<void>(co_await until.recv());
-}
 
 /// A pool of one worker, busy until `release` is closed.
 struct busy_pool {
@@ -47,29 +36,13 @@ struct busy_pool {
     chan<> release = make_chan<>();
 };
 
-/// Several producers, jobs of both kinds, results by their handles.
-task<> produce(worker_pool* pool, std::atomic<int>* sum, int first) {
-    std::vector<join_handle<int>> handles;
-    for (int i = first; i != first + 8; ++i) {
-        if (i % 2 == 0) {
-            auto handle = co_await pool->submit(slow_square, i);
-            handles.push_back(std::move(handle.value()));
-        } else {
-            const auto posted = co_await pool->post([sum, i] { *sum += i; });
-            EXPECT(posted.has_value());
-        }
-    }
-    for (int k = 0; k != 4; ++k) {
-        const int got = co_await handles[static_cast<std::size_t>(k)].join();
-        EXPECT(got == square(first + 2 * k));
-    }
-}
-
+/// Several producers, jobs of both kinds.
 task<> producers_and_workers() {
     std::atomic<int> sum = 0;
     worker_pool pool(3, 2);
     wait_group producers;
-    for (int first = 0; first != 32; first += 8) producers.go(produce, &pool, &sum, first);
+    for (int first = 0; first != 32; first += 8)
+        producers.go(produce<worker_pool>, &pool, &sum, first);
     co_await producers.wait();
     pool.close();
     co_await pool.wait();
@@ -85,38 +58,11 @@ TEST_CASE("worker_pool: every job is done once, and its result comes to its hand
 
 namespace {
 
-/// Jobs of 1 ms each; submitting, doing and waiting are each cut by the context.
 task<> submit_until_cancelled(context ctx) {
-    struct tally {
-        int accepted = 0;
-        int done = 0;
-    };
     auto counts = std::make_shared<tally>();
     worker_pool pool(2, 1);
     wait_group producers;
-    for (int p = 0; p != 3; ++p) {
-        producers.go(
-            [](worker_pool* to, context until, std::shared_ptr<tally> t) -> task<> {
-                const auto slow = [t]() -> task<int> {
-                    co_await sleep_for(1ms);
-                    co_return ++t->done;
-                };
-                const auto quick = [t] { ++t->done; };
-                for (int i = 0; i != 3; ++i) {
-                    auto handle = co_await within(until, to->submit(slow));
-                    if (!handle) {
-                        EXPECT(handle.error() == errc::canceled);
-                        co_return;
-                    }
-                    ++t->accepted;
-                    const auto got = co_await within(until, handle->join());
-                    if (got) EXPECT(*got > 0);
-                    const auto posted = co_await within(until, to->post(quick));
-                    if (posted) ++t->accepted;
-                }
-            },
-            &pool, ctx, counts);
-    }
+    for (int p = 0; p != 3; ++p) producers.go(submit_some<worker_pool>, &pool, ctx, counts);
     co_await producers.wait();
     pool.close();
     co_await pool.wait();
