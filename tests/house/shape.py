@@ -1,4 +1,4 @@
-"""Holds the shape of files: their length, the guard of headers, the include links, no loose ends."""
+"""Holds the shape of files: length, guard, first include, include links, no loose ends."""
 
 import re
 
@@ -19,6 +19,12 @@ for path in tree.code_files(tree.FOLDERS + ["include"]):
         for number, line in enumerate(lines, start=1)
         if UNFINISHED.search(line)
     ]
+    header = path.with_suffix(".hpp")
+    if path.suffix == ".cpp" and path.parts[0] in tree.LIBRARY and (tree.ROOT / header).exists():
+        # So a header that lacks an include of its own is noticed.
+        first = next(line for line in lines if line.startswith("#include"))
+        if first != f"#include <sluice/{header}>":
+            faults.append(f"{path}: does not include {header} first")
 for folder in tree.LIBRARY:
     link = tree.ROOT / "include" / "sluice" / folder
     if not link.is_symlink() or link.resolve() != (tree.ROOT / folder).resolve():

@@ -1,0 +1,4 @@
+#pragma once
+
+// Precompiled for the tests that see the seam through the explorer.
+#include "catch.hpp"
