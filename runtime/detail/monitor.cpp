@@ -1,8 +1,9 @@
 // The monitor: a thread that looks every 10 ms whether a worker has been in one task since the last
-// look, and sends an idle worker to take over what waits there: queued tasks, timers and I/O. It
-// sleeps while all workers do.
+// look, and sends an idle worker to take over what waits there: queued tasks, timers and I/O. In
+// between it tries whether thefts pay (theft_trials.hpp). It sleeps while all workers do.
 #include <sluice/runtime/detail/scheduler.hpp>
 
+#include <algorithm>
 #include <chrono>
 
 #include <pthread.h>
@@ -10,15 +11,21 @@
 namespace sluice::detail {
 
 namespace {
-constexpr std::chrono::milliseconds interval{10};
+constexpr std::int64_t interval = 10'000'000;  // nanoseconds
 }
 
 void scheduler::monitor() {
     ::pthread_setname_np(::pthread_self(), "sluice-monitor");
     std::vector<std::uint32_t> seen(size());
     std::unique_lock lock(monitor_mutex_);
+    std::int64_t look = now() + interval;
     while (!stopping()) {
-        monitor_wakes_.wait_for(lock, interval);
+        const std::int64_t wait = std::min(look, trials_.next()) - now();
+        monitor_wakes_.wait_for(lock, std::chrono::nanoseconds(wait));
+        const std::int64_t time = now();
+        if (time >= trials_.next()) weigh_thefts();
+        if (time < look) continue;
+        look = time + interval;
         if (look_for_stalls(seen)) continue;
         // All workers are idle. Whoever leaves idleness after this store sees it; who left before
         // is seen below.
@@ -28,6 +35,16 @@ void scheduler::monitor() {
         }
         monitor_asleep_.store(false, seq_cst);
     }
+}
+
+void scheduler::weigh_thefts() noexcept {
+    theft_trials::tally all{now(), 0, 0, 0};
+    for (const auto& w : workers_) {
+        all.work += w->switches.get() + w->spent.get();
+        all.thefts += w->steals.get();
+        all.awake += w->asleep() ? 0 : 1;
+    }
+    let_steal(trials_.step(all, thefts_pay()));
 }
 
 // False: every worker is idle.

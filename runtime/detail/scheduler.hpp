@@ -33,6 +33,7 @@
 #include <sluice/runtime/detail/global_queue.hpp>
 #include <sluice/runtime/detail/promise.hpp>
 #include <sluice/runtime/detail/sleepers.hpp>
+#include <sluice/runtime/detail/theft_trials.hpp>
 #include <sluice/runtime/detail/worker.hpp>
 #include <sluice/runtime/options.hpp>
 #include <sluice/runtime/stats.hpp>
@@ -151,6 +152,9 @@ public:
     bool help_wanted() const noexcept { return help_wanted_.load(relaxed); }
     bool stalled(std::size_t i) const noexcept { return stalled_[i].load(relaxed); }
     void left_idle() noexcept;
+    /// Whether workers steal from each other at present (theft_trials.hpp).
+    bool thefts_pay() const noexcept { return thefts_pay_.load(relaxed); }
+    void let_steal(bool on) noexcept { thefts_pay_.store(on, relaxed); }
 
 private:
     bool submit_from_outside(runnable* frame) noexcept;
@@ -163,6 +167,7 @@ private:
     bool nothing_pending() const noexcept;
     void monitor();
     bool look_for_stalls(std::vector<std::uint32_t>& seen);
+    void weigh_thefts() noexcept;
 
     const std::uint32_t id_;
     const ending ending_;
@@ -198,6 +203,8 @@ private:
     atomic<bool> monitor_asleep_{false};
     atomic<bool> help_wanted_{false};
     std::unique_ptr<atomic<bool>[]> stalled_;
+    theft_trials trials_;  // the monitor's
+    atomic<bool> thefts_pay_{true};
     atomic<std::int64_t> stalls_{0};
 };
 

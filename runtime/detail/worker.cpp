@@ -62,7 +62,7 @@ worker::~worker() {
             return r;
         make_last(r);  // the slice is used up: the others first
     }
-    budget_ = slice;
+    begin_slice();
     return queue_.pop();
 }
 
@@ -131,7 +131,7 @@ runnable* worker::take_fair() noexcept {
 }
 
 runnable* worker::take_shared() noexcept {
-    budget_ = slice;
+    begin_slice();
     runnable* r = owner_.shared().pop(deque::capacity / 2, owner_.size(),
                                       [this](runnable* more) { queue_.push(more); });
     if (r != nullptr) return r;
@@ -147,6 +147,9 @@ runnable* worker::search() noexcept {
     if (!searching_) {
         if (!owner_.idle().start_searching()) return nullptr;
         searching_ = true;
+    }
+    if (!owner_.thefts_pay()) {
+        if (runnable* const r = rest()) return r;
     }
     const std::int64_t begin = now();
     std::array<std::uint32_t, 64> seen;
@@ -168,6 +171,30 @@ runnable* worker::search() noexcept {
         if (r != nullptr) return r;
         elapsed = now() - begin;
     } while (elapsed < search_time && !owner_.called());
+    return nullptr;
+}
+
+// What a worker does in place of a search while thefts do not pay. It stays counted as searching,
+// so nobody wakes anybody meanwhile; the naps bound how long that may leave work lying.
+runnable* worker::rest() noexcept {
+    std::array<std::uint32_t, 64> seen{};
+    const std::size_t watched = std::min(seen.size(), owner_.size());
+    for (int naps = 0; !owner_.thefts_pay() && !owner_.called(); ++naps) {
+        driver_->submit();
+        sleep_until(std::min(timers_.earliest(), now() + nap));
+        if (runnable* const r = take_shared()) return r;
+        const bool looks = naps % naps_to_look == 0;
+        bool all_sleep = true;
+        for (std::size_t i = 0; i != watched; ++i) {
+            worker& other = owner_.at(i);
+            if (&other == this || other.asleep()) continue;
+            all_sleep = false;
+            if (!looks || std::exchange(seen[i], other.ticks()) != other.ticks()) continue;
+            for (const bool next_slot : {false, true})
+                if (runnable* const r = steal_from(other, next_slot)) return r;
+        }
+        if (all_sleep) owner_.let_steal(true);
+    }
     return nullptr;
 }
 
@@ -241,22 +268,26 @@ void worker::park() noexcept {
         searching_ = true;
     } else {
         if (idle == owner_.size()) owner_.all_idle();
-        sleep_state expected = sleep_state::awake;
-        if (!owner_.called() &&
-            sleep_.compare_exchange_strong(expected, sleep_state::parked, acq_rel, acquire)) {
-            parks.add(1);
-            driver_->park(timers_.earliest());
-        }
-        // acquire: pairs with the release in wake(); what the waker queued is visible.
-        sleep_.exchange(sleep_state::awake, acq_rel);
+        parks.add(1);
+        sleep_until(timers_.earliest());
         searching_ = !owner_.idle().withdraw(id_);
         driver_->poll();  // what ended the sleep, before other work
     }
     owner_.left_idle();
 }
 
+void worker::sleep_until(std::int64_t deadline) noexcept {
+    sleep_state expected = sleep_state::awake;
+    if (!owner_.called() &&
+        sleep_.compare_exchange_strong(expected, sleep_state::parked, acq_rel, acquire)) {
+        driver_->park(deadline);
+    }
+    // acquire: pairs with the release in wake(); what the waker queued is visible.
+    sleep_.exchange(sleep_state::awake, acq_rel);
+}
+
 void worker::wake() noexcept {
-    // release: pairs with the exchange in park().
+    // release: pairs with the exchange in sleep_until().
     if (sleep_.exchange(sleep_state::notified, acq_rel) == sleep_state::parked) driver_->wake();
 }
 

@@ -8,9 +8,11 @@
 //   3. its deque, oldest first;
 //   4. the global queue, its driver, its timers;
 //   5. the other workers' deques (half of one is taken), then next slots that have waited too long;
+//      or, where thefts do not pay (theft_trials.hpp), it naps until there is something at 4;
 //   6. then it parks (sleepers.hpp has the protocol).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 
@@ -118,6 +120,7 @@ public:
     }
 
     counter started, finished, io_waits, switches, steals, parks;
+    counter spent;  // steps of tasks that did not suspend, up to the present slice
 
 private:
     friend class simulation_loop;
@@ -129,6 +132,8 @@ private:
         20'000;  // nanoseconds of looking around before parking
     static constexpr std::int64_t aged_after =
         10'000;  // nanoseconds after which a waiting next slot is stolen
+    static constexpr std::int64_t nap = 50'000;       // nanoseconds
+    static constexpr int naps_to_look = 4;
     static constexpr int had_to_let_go = -(1 << 30);  // a budget, for simulations
     static constexpr int most_wakeful = 16;
     static constexpr std::uint32_t try_again_every = 32;
@@ -139,14 +144,20 @@ private:
     inline runnable* look_around();
     runnable* look_further();
     inline runnable* take_local() noexcept;
+    void begin_slice() noexcept {
+        spent.add(slice - std::max(budget_, 0));
+        budget_ = slice;
+    }
     runnable* take_fair() noexcept;
     runnable* take_shared() noexcept;
     runnable* search() noexcept;
+    runnable* rest() noexcept;
     runnable* wait_awake() noexcept;
     runnable* steal_once() noexcept;
     runnable* steal_from(worker& victim, bool next_slots) noexcept;
     void adapt_pauses(const worker& victim) noexcept;
     void park() noexcept;
+    void sleep_until(std::int64_t deadline) noexcept;
     bool run_timers() noexcept;
     bool work_visible() noexcept;
     inline void execute(runnable* r);
