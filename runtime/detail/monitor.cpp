@@ -23,7 +23,7 @@ void scheduler::monitor() {
         const std::int64_t wait = std::min(look, trials_.next()) - now();
         monitor_wakes_.wait_for(lock, std::chrono::nanoseconds(wait));
         const std::int64_t time = now();
-        if (time >= trials_.next()) weigh_thefts();
+        if (trials_.due(time, thefts_pay())) weigh_thefts();
         if (time < look) continue;
         look = time + interval;
         if (look_for_stalls(seen)) continue;
@@ -34,17 +34,24 @@ void scheduler::monitor() {
             monitor_wakes_.wait(lock);
         }
         monitor_asleep_.store(false, seq_cst);
+        look = now() + interval;
+        trials_.begin_again(work_done(), thefts_pay());
     }
 }
 
-void scheduler::weigh_thefts() noexcept {
+theft_trials::tally scheduler::work_done() const noexcept {
     theft_trials::tally all{now(), 0, 0, 0};
     for (const auto& w : workers_) {
-        all.work += w->switches.get() + w->spent.get();
+        all.work += w->done.get();
         all.thefts += w->steals.get();
         all.awake += w->asleep() ? 0 : 1;
     }
-    let_steal(trials_.step(all, thefts_pay()));
+    return all;
+}
+
+void scheduler::weigh_thefts() noexcept {
+    const bool on = thefts_pay();
+    if (trials_.step(work_done(), on) != on) let_steal(!on);
 }
 
 // False: every worker is idle.

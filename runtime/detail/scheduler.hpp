@@ -167,6 +167,7 @@ private:
     bool nothing_pending() const noexcept;
     void monitor();
     bool look_for_stalls(std::vector<std::uint32_t>& seen);
+    theft_trials::tally work_done() const noexcept;
     void weigh_thefts() noexcept;
 
     const std::uint32_t id_;

@@ -1,8 +1,8 @@
 // Which workers sleep, how many search, and who must be woken: the parking protocol.
 //
 // Concepts
-//   A worker is running, searching (it has no work of its own and looks for some at the others) or
-//   idle (asleep, or about to be). One word counts the searching and the idle ones, and a list
+//   A worker is running, searching (it has no work of its own and looks for some at the others, or
+//   naps between such looks where thefts do not pay) or idle (asleep, or about to be). One word counts the searching and the idle ones, and a list
 //   names the idle ones.
 //
 // The protocol: no lost wakeup, and no needless one
@@ -93,6 +93,8 @@ public:
 
     /// Nobody is idle or searching; a hint.
     bool all_busy() const noexcept { return word_.load(relaxed) == 0; }
+
+    std::uint32_t searching_count() const noexcept { return searching(word_.load(relaxed)); }
 
     std::uint32_t idle_count() const noexcept { return idle(word_.load(acquire)); }
 

@@ -7,16 +7,16 @@
 // turns thefts off, or on again, and measures once more. Where that is better, it stays.
 //
 // Concepts
-//   Work is what workers count anyway: steps of tasks, and operations that did not have to wait.
+//   Work is steps of tasks, and operations that did not have to wait (worker::done).
 //   While thefts are off, a worker without work naps (worker::rest()) and lets the others' queues
-//   be. It takes from one that has been in a single step for some naps, and once all others sleep
-//   thefts are on again: then there is nothing to lose.
+//   be. It takes from one that has been in a single step for long, and when all others sleep it
+//   turns thefts on again, so that nobody is left alone with what comes next.
 //   After a change it takes a while until the tasks have gathered, or spread, again, and the locks
 //   have settled: what is done meanwhile says nothing.
 //
 // Cost: a trial is eight milliseconds. The next one comes after 4 ms, and after four times as long
-// whenever one changed nothing, up to half a second. There is none where nobody steals, nor where
-// operations are so far apart that a few cache lines for each do not matter.
+// whenever one changed nothing, up to half a second. There is none where nobody steals. Where
+// operations are so far apart that a few cache lines for each do not matter, thefts are on.
 //
 // Source of the idea: the hill climbing of the .NET thread pool (Hellerstein, Morrison, Eilebrecht,
 // "Optimizing concurrency levels in the .NET ThreadPool", 2008), here with two levels.
@@ -41,29 +41,36 @@ public:
         int awake;  // workers that do not sleep
     };
 
-    /// When to call step() again, at the earliest.
+    /// When to call step() again; at once if `on` has changed in a pause.
     std::int64_t next() const noexcept { return next_; }
+    bool due(std::int64_t time, bool on) const noexcept {
+        return time >= next_ || (phase_ == phase::waiting && on != on_);
+    }
 
     /// `on`: whether workers steal now. Gives whether they are to.
     bool step(const tally& now, bool on) noexcept {
-        if (phase_ != phase::waiting && on != on_) return wait(now, on);  // a worker has ended it
+        if (phase_ != phase::waiting && on != on_) return give_up(now, on);  // by a worker
         switch (phase_) {
             case phase::waiting:
+                if (on && now.thefts == begun_.thefts)  // nothing to turn off
+                    return go_on(phase::waiting, short_pause, now, on);
                 return go_on(phase::before, window, now, on);
             case phase::before:
                 before_ = rate(now);
-                if (on && (now.thefts == begun_.thefts || before_ * least_apart < now.awake))
-                    return wait(now, on);
+                if (before_ * least_apart < now.awake) return wait(now, true);
                 return go_on(phase::settling, time_to_settle, now, !on);
             case phase::settling:
                 return go_on(phase::after, window, now, on);
             case phase::after:
                 break;
         }
-        const bool better = rate(now) > before_ * worth_it;
-        pause_ = better ? long_pause : std::min(pause_ * 4, longest_pause);
-        return wait(now, better ? on : !on);
+        if (rate(now) < before_ * worth_it) return give_up(now, !on);
+        pause_ = long_pause;
+        return wait(now, on);
     }
+
+    /// All workers have slept: what was begun says nothing.
+    void begin_again(const tally& now, bool on) noexcept { wait(now, on); }
 
 private:
     enum class phase : std::uint8_t { waiting, before, settling, after };
@@ -83,6 +90,10 @@ private:
         return on;
     }
     bool wait(const tally& now, bool on) noexcept { return go_on(phase::waiting, pause_, now, on); }
+    bool give_up(const tally& now, bool on) noexcept {
+        pause_ = std::min(pause_ * 4, longest_pause);
+        return wait(now, on);
+    }
     double rate(const tally& now) const noexcept {
         const std::int64_t time = std::max<std::int64_t>(now.time - begun_.time, 1);
         return static_cast<double>(now.work - begun_.work) / static_cast<double>(time);

@@ -62,8 +62,9 @@ worker::~worker() {
             return r;
         make_last(r);  // the slice is used up: the others first
     }
-    begin_slice();
-    return queue_.pop();
+    runnable* const r = queue_.pop();
+    begin_slice(r == nullptr ? 0 : 1);
+    return r;
 }
 
 [[gnu::always_inline]] inline runnable* worker::look_around() {
@@ -137,7 +138,8 @@ runnable* worker::take_shared() noexcept {
     if (r != nullptr) return r;
     // What nobody else wants is handled in small groups: so a task still finds in the caches what
     // its completion brought there.
-    driver_->poll(owner_.idle().all_busy() ? io_group : driver::all);
+    const bool unwanted = owner_.idle().all_busy() || !owner_.thefts_pay();
+    driver_->poll(unwanted ? io_group : driver::all);
     run_timers();
     return take_local();
 }
@@ -149,10 +151,11 @@ runnable* worker::search() noexcept {
         searching_ = true;
     }
     if (!owner_.thefts_pay()) {
-        if (runnable* const r = rest()) return r;
+        runnable* const r = rest();
+        if (r != nullptr || owner_.called()) return r;
     }
     const std::int64_t begin = now();
-    std::array<std::uint32_t, 64> seen;
+    std::array<std::uint32_t, most_watched> seen;
     const std::size_t watched = std::min(seen.size(), owner_.size());
     for (std::size_t i = 0; i != watched; ++i) seen[i] = owner_.at(i).ticks();
     std::int64_t elapsed = 0;
@@ -175,21 +178,30 @@ runnable* worker::search() noexcept {
 }
 
 // What a worker does in place of a search while thefts do not pay. It stays counted as searching,
-// so nobody wakes anybody meanwhile; the naps bound how long that may leave work lying.
+// so that nobody wakes anybody. Its naps bound how long what comes from outside may lie, and its
+// looks at the others how long what is queued behind one long step does; the rest is its owner's.
 runnable* worker::rest() noexcept {
-    std::array<std::uint32_t, 64> seen{};
-    const std::size_t watched = std::min(seen.size(), owner_.size());
-    for (int naps = 0; !owner_.thefts_pay() && !owner_.called(); ++naps) {
+    while (!owner_.thefts_pay() && !owner_.called()) {
+        tick_.store(tick_.load(relaxed) + 1, relaxed);  // this worker is not stuck
         driver_->submit();
-        sleep_until(std::min(timers_.earliest(), now() + nap));
+        const std::int64_t length =
+            nap * std::max<std::int64_t>(owner_.idle().searching_count(), 1);
+        sleep_until(std::min(timers_.earliest(), now() + length));
         if (runnable* const r = take_shared()) return r;
-        const bool looks = naps % naps_to_look == 0;
+        const std::int64_t time = now();
+        const bool looks = time - seen_at_ >= stuck_after;
+        if (looks) seen_at_ = time;
         bool all_sleep = true;
-        for (std::size_t i = 0; i != watched; ++i) {
+        for (std::size_t i = 0; i != owner_.size(); ++i) {
             worker& other = owner_.at(i);
             if (&other == this || other.asleep()) continue;
             all_sleep = false;
-            if (!looks || std::exchange(seen[i], other.ticks()) != other.ticks()) continue;
+            bool stuck = owner_.stalled(i);
+            if (looks && i < most_watched) {
+                const std::uint32_t ticks = other.ticks();
+                stuck |= std::exchange(seen_[i], ticks) == ticks;
+            }
+            if (!stuck) continue;
             for (const bool next_slot : {false, true})
                 if (runnable* const r = steal_from(other, next_slot)) return r;
         }
@@ -268,22 +280,22 @@ void worker::park() noexcept {
         searching_ = true;
     } else {
         if (idle == owner_.size()) owner_.all_idle();
-        parks.add(1);
-        sleep_until(timers_.earliest());
+        if (sleep_until(timers_.earliest())) parks.add(1);
         searching_ = !owner_.idle().withdraw(id_);
         driver_->poll();  // what ended the sleep, before other work
     }
     owner_.left_idle();
 }
 
-void worker::sleep_until(std::int64_t deadline) noexcept {
+// False: it was called, or woken before.
+bool worker::sleep_until(std::int64_t deadline) noexcept {
     sleep_state expected = sleep_state::awake;
-    if (!owner_.called() &&
-        sleep_.compare_exchange_strong(expected, sleep_state::parked, acq_rel, acquire)) {
-        driver_->park(deadline);
-    }
+    const bool sleeps = !owner_.called() && sleep_.compare_exchange_strong(
+                                                expected, sleep_state::parked, acq_rel, acquire);
+    if (sleeps) driver_->park(deadline);
     // acquire: pairs with the release in wake(); what the waker queued is visible.
     sleep_.exchange(sleep_state::awake, acq_rel);
+    return sleeps;
 }
 
 void worker::wake() noexcept {
@@ -318,6 +330,13 @@ void worker::overflow(runnable* r) noexcept {
 void worker::make_last_and_notify(runnable* r) noexcept {
     make_last(r);
     if (owner_.size() > 1) owner_.notify();
+}
+
+void worker::go_last(runnable* r) noexcept {
+    const bool alone = next_.empty() && queue_.empty();
+    make_last(r);
+    if (budget_ <= 0) budget_ = had_to_let_go;
+    if (!alone && owner_.size() > 1) owner_.notify();
 }
 
 void leave_transfer(std::coroutine_handle<> frame) noexcept {

@@ -13,6 +13,8 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -77,11 +79,9 @@ public:
         if (!queue_.push(r)) overflow(r);
     }
 
-    /// The running task lets all others that are ready here go first.
-    void go_last(runnable* r) noexcept {
-        make_last(r);
-        if (budget_ <= 0) budget_ = had_to_let_go;
-    }
+    /// The running task lets all others that are ready here go first. If there are any, an idle
+    /// worker is told.
+    void go_last(runnable* r) noexcept;
 
     /// Like make_last(), and tells an idle worker that there is work.
     void make_last_and_notify(runnable* r) noexcept;
@@ -109,7 +109,7 @@ public:
     /// Ends the worker's sleep, or prevents the next one.
     void wake() noexcept;
     std::uint32_t ticks() const noexcept { return tick_.load(relaxed); }
-    /// In park(), or a search before it; a hint.
+    /// In park(), or napping; a hint.
     bool asleep() const noexcept { return sleep_.load(relaxed) == sleep_state::parked; }
 
     /// On the worker's thread, or after it has ended: takes out what the worker's queues hold.
@@ -120,7 +120,7 @@ public:
     }
 
     counter started, finished, io_waits, switches, steals, parks;
-    counter spent;  // steps of tasks that did not suspend, up to the present slice
+    counter done;  // steps of tasks, and operations that did not suspend, up to the present slice
 
 private:
     friend class simulation_loop;
@@ -132,8 +132,9 @@ private:
         20'000;  // nanoseconds of looking around before parking
     static constexpr std::int64_t aged_after =
         10'000;  // nanoseconds after which a waiting next slot is stolen
-    static constexpr std::int64_t nap = 50'000;       // nanoseconds
-    static constexpr int naps_to_look = 4;
+    static constexpr std::int64_t nap = 50'000;           // nanoseconds; shared by all who nap
+    static constexpr std::int64_t stuck_after = 200'000;  // nanoseconds
+    static constexpr std::size_t most_watched = 64;
     static constexpr int had_to_let_go = -(1 << 30);  // a budget, for simulations
     static constexpr int most_wakeful = 16;
     static constexpr std::uint32_t try_again_every = 32;
@@ -144,8 +145,8 @@ private:
     inline runnable* look_around();
     runnable* look_further();
     inline runnable* take_local() noexcept;
-    void begin_slice() noexcept {
-        spent.add(slice - std::max(budget_, 0));
+    void begin_slice(int more_done = 0) noexcept {
+        done.add(slice - std::max(budget_, 0) + more_done);
         budget_ = slice;
     }
     runnable* take_fair() noexcept;
@@ -157,7 +158,7 @@ private:
     runnable* steal_from(worker& victim, bool next_slots) noexcept;
     void adapt_pauses(const worker& victim) noexcept;
     void park() noexcept;
-    void sleep_until(std::int64_t deadline) noexcept;
+    bool sleep_until(std::int64_t deadline) noexcept;
     bool run_timers() noexcept;
     bool work_visible() noexcept;
     inline void execute(runnable* r);
@@ -181,9 +182,11 @@ private:
     std::uint32_t until_fair_ = fairness;
     bool searching_ = false;  // counted as such by the sleepers
     int budget_ = slice;
-    int pauses_ = least_pauses;       // before the next look at the others
-    const worker* robbed_ = nullptr;  // whom this worker stole from last, and
-    std::uint32_t robbed_tick_ = 0;   // that one's ticks() then
+    int pauses_ = least_pauses;                       // before the next look at the others
+    const worker* robbed_ = nullptr;                  // whom this worker stole from last, and
+    std::uint32_t robbed_tick_ = 0;                   // that one's ticks() then
+    std::int64_t seen_at_ = 0;                        // when this worker, resting, last looked at
+    std::array<std::uint32_t, most_watched> seen_{};  // the others' ticks()
     random_source random_;
     next_slot next_;
     deque queue_;

@@ -151,6 +151,38 @@ TEST_CASE("runtime 11.4: even the next slot of a worker that computes is stolen,
     }
 }
 
+TEST_CASE("runtime: of two tasks that yield to each other, an idle worker takes over one") {
+    sluice::runtime rt(with_workers(2));
+    for (int round = 0; round != 20; ++round) {
+        const bool apart = rt.block_on([]() -> task<bool> {
+            const auto compute = [] {
+                for (const auto end = std::chrono::steady_clock::now() + 100us;
+                     std::chrono::steady_clock::now() < end;) {
+                }
+            };
+            for (int i = 0; i != 10; ++i) compute();  // the other worker goes to sleep
+            std::atomic<std::thread::id> other;
+            std::atomic<bool> stop{false};
+            sluice::wait_group tasks;
+            tasks.go([&compute, &other, &stop]() -> task<> {
+                while (!stop) {
+                    other = std::this_thread::get_id();
+                    compute();
+                    co_await sluice::yield();
+                }
+            });
+            do {
+                co_await sluice::yield();
+                compute();
+            } while (other.load() == std::this_thread::get_id());
+            stop = true;
+            co_await tasks.wait();
+            co_return true;
+        });
+        CHECK(apart);
+    }
+}
+
 TEST_CASE("runtime: a worker in a long computation holds up no timer and no queued task") {
     sluice::runtime rt(with_workers(2));
     std::atomic<bool> woken{false};

@@ -40,7 +40,7 @@ struct program {
         time_on = 0;
         for (const std::int64_t end = all.time + milliseconds * 1'000'000; all.time < end;) {
             const std::int64_t length = trials.next() - all.time;
-            REQUIRE(length >= 0);
+            if (length < 0) FAIL("the next step lies in the past");
             all.time += length;
             all.work += static_cast<std::int64_t>((on ? work_on : work_off) *
                                                   static_cast<double>(length) / 1'000);
@@ -76,7 +76,7 @@ void let_other_rest() {
 
 TEST_CASE("thefts: they end where less is done with them, and seldom come back to see") {
     program p{10, 30};
-    p.run(50);
+    p.run(40);
     CHECK_FALSE(p.on);
     p.run(5'000);
     CHECK_FALSE(p.on);
@@ -127,8 +127,32 @@ TEST_CASE("thefts: a trial that a worker has ended says nothing") {
     p.run(4);
     CHECK(p.on);
     CHECK(p.changes == 0);
+    p.run(30);
+    CHECK_FALSE(p.on);
+}
+
+TEST_CASE("thefts: when workers turn them on in a pause, that is tried without delay") {
+    program p{10, 30};
+    p.run(5'000);
+    do p.run(1);  // to the end of a trial
+    while (p.on || p.changes == 0);
+    CHECK_FALSE(p.trials.due(p.all.time, p.on));
+    p.on = true;
+    REQUIRE(p.trials.due(p.all.time, p.on));
+    p.on = p.trials.step(p.all, p.on);
+    CHECK(p.on);
     p.run(20);
     CHECK_FALSE(p.on);
+}
+
+TEST_CASE("thefts: they come back where operations have become rare, without a trial") {
+    program p{10, 30};
+    p.run(20);
+    CHECK_FALSE(p.on);
+    p.work_off = 1;
+    p.work_on = 0.1;
+    p.run(50);
+    CHECK(p.on);
 }
 
 TEST_CASE("thefts: while there are none, tasks of a worker that computes are taken all the same") {
