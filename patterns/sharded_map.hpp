@@ -11,15 +11,21 @@
 // held: being plain, it cannot suspend, so no lock is ever held across a co_await. It must not call
 // back into the same map.
 //
+// find() takes no lock where it can: in a task, for values that are trivially copyable and at most
+// 64 bytes (detail/shared_table.hpp). The comparison of keys then runs while others change the map.
+//
 // Invariants: several shards are always locked in ascending order, so calls never wait for each
-// other in a circle. A std::mutex and not a spin lock, because plain threads use the map too, and a
-// thread may lose its core with the lock.
+// other in a circle.
 //
-// Cost: one uncontended lock and one lookup; 64 bytes and an empty std::unordered_map a shard. The
-// number of shards is fixed; four times the workers keeps waiting rare.
+// Cost: find() one lookup, all else one uncontended lock and one lookup; 128 bytes a shard, and
+// about 50 an entry beside the key and the value, of which find() without a lock needs a second
+// one. Keys that were erased from such a map are kept until they are more than 32, and half of what
+// is left, in a shard; clear() keeps none. The number of shards is fixed; four times the workers
+// keeps waiting rare.
 //
-// Rejected: one read-write lock (its counter is one contended cache line), and lock-free tables (a
-// value that is more than a word then needs reclamation, for a lock that is hardly ever contended).
+// Rejected: one read-write lock (its counter is one contended cache line), locks for readers (the
+// line of an uncontended one too was last written by another core, in most cases), and writers
+// without a lock (what is done to an entry would have to be a single compare-and-swap).
 
 #include <bit>
 #include <cstddef>
@@ -28,11 +34,11 @@
 #include <mutex>
 #include <optional>
 #include <stdexcept>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include <sluice/patterns/detail/shared_table.hpp>
 #include <sluice/patterns/seeded_hash.hpp>
 
 namespace sluice {
@@ -42,31 +48,12 @@ namespace sluice {
 template <typename Key, typename T, typename ShardState = std::monostate,
           typename Hash = seeded_hash>
 class sharded_map {
-    struct stored_key {
-        Key key;
-        std::uint64_t hash;
-    };
-    template <typename K>
-    struct probe {
-        const K& key;
-        std::uint64_t hash;
-    };
-    struct get_hash {
-        using is_transparent = void;
-        std::size_t operator()(const auto& key) const noexcept { return key.hash; }
-    };
-    struct same_key {
-        using is_transparent = void;
-        bool operator()(const auto& a, const auto& b) const {
-            return a.hash == b.hash && a.key == b.key;
-        }
-    };
-    using table = std::unordered_map<stored_key, T, get_hash, same_key>;
+    using table = detail::shared_table<Key, T>;
+    using node = typename table::node;
 
-    struct alignas(64) shard {
-        mutable std::mutex lock;
-        table entries;     // guarded by lock
-        ShardState state;  // guarded by lock
+    struct shard {
+        [[no_unique_address]] table entries;
+        [[no_unique_address]] ShardState state;  // under the lock of entries
     };
 
 public:
@@ -78,40 +65,35 @@ public:
     class entry {
     public:
         // The value, or null when the key is absent.
-        T* get() const { return found_ == shard_->entries.end() ? nullptr : &found_->second; }
+        T* get() const { return found_ == nullptr ? nullptr : shard_->entries.lend(found_); }
         // The key as stored: it stays at this address until it is erased. Only for a key that is
         // there.
-        const Key& key() const { return found_->first.key; }
+        const Key& key() const { return found_->key; }
         ShardState& state() const { return shard_->state; }
 
         // Stores a value for a key that is absent.
         template <typename... Args>
         T& emplace(Args&&... args) {
-            found_ = shard_->entries
-                         .emplace(std::piecewise_construct,
-                                  std::forward_as_tuple(stored_key{Key(*key_), hash_}),
-                                  std::forward_as_tuple(std::forward<Args>(args)...))
-                         .first;
-            return found_->second;
+            table& in = shard_->entries;
+            found_ = in.find(*key_, hash_);  // by another entry of this key it may have come since
+            if (found_ == nullptr) found_ = in.emplace(*key_, hash_, std::forward<Args>(args)...);
+            return *get();
         }
         // Does nothing when the key is absent.
         void erase() {
-            if (found_ != shard_->entries.end()) shard_->entries.erase(found_);
-            found_ = shard_->entries.end();
+            if (found_ != nullptr) shard_->entries.erase(found_);
+            found_ = nullptr;
         }
 
     private:
         friend class sharded_map;
         entry(shard& where, const K& key, std::uint64_t hash)
-            : shard_(&where),
-              key_(&key),
-              hash_(hash),
-              found_(where.entries.find(probe<K>{key, hash})) {}
+            : shard_(&where), key_(&key), hash_(hash), found_(where.entries.find(key, hash)) {}
 
         shard* shard_;
         const K* key_;
         std::uint64_t hash_;
-        typename table::iterator found_;
+        node* found_;
     };
 
     // Some locked shards. Valid only inside the function it was given to.
@@ -142,7 +124,7 @@ public:
         // Calls fn(const Key&, T&) for each entry, in no particular order.
         template <typename Fn>
         void for_each(Fn&& fn) const {
-            for (auto& [key, value] : shard_->entries) fn(key.key, value);
+            shard_->entries.for_each([&](node* at) { fn(at->key, *shard_->entries.lend(at)); });
         }
         void clear() const { shard_->entries.clear(); }
 
@@ -167,7 +149,7 @@ public:
     decltype(auto) with(const K& key, Fn&& fn) {
         const std::uint64_t hash = hash_(key);
         shard& where = shards_[index(hash)];
-        const std::lock_guard guard(where.lock);
+        const std::lock_guard guard(where.entries);
         entry<K> found(where, key, hash);
         return std::forward<Fn>(fn)(found);
     }
@@ -194,7 +176,8 @@ public:
     template <typename Fn>
     decltype(auto) with_shard(std::size_t number, Fn&& fn) {
         shard& which = shards_[number];
-        const std::lock_guard guard(which.lock);
+        const std::lock_guard guard(which.entries);
+        which.entries.close();
         locked_shard view(*this, which);
         return std::forward<Fn>(fn)(view);
     }
@@ -202,6 +185,13 @@ public:
     // A copy of the key's value.
     template <typename K>
     std::optional<T> find(const K& key) {
+        if constexpr (table::readable) {
+            const std::uint64_t hash = hash_(key);
+            typename detail::copied_value<T>::words seen{};
+            const auto found = shards_[index(hash)].entries.peek(key, hash, seen);
+            if (found == table::glimpse::present) return detail::copied_value<T>::to_value(seen);
+            if (found == table::glimpse::absent) return std::nullopt;
+        }
         return with(key, [](auto& place) -> std::optional<T> {
             if (T* value = place.get()) return *value;
             return std::nullopt;
@@ -240,9 +230,13 @@ public:
 
     // One atomic step over all shards. The entries are destroyed when no lock is held any more.
     void clear() {
-        std::vector<table> doomed(count_);
-        const many_guard guard(*this, ~std::uint64_t{0} >> (max_shards - count_));
-        for (std::size_t i = 0; i < count_; ++i) doomed[i].swap(shards_[i].entries);
+        std::vector<typename table::remains> doomed(count_);
+        {
+            const many_guard guard(*this, ~std::uint64_t{0} >> (max_shards - count_));
+            for (std::size_t i = 0; i < count_; ++i) shards_[i].entries.clear(doomed[i]);
+        }
+        if constexpr (table::readable)
+            for (std::size_t i = 0; i < count_; ++i) detail::wait_for_visitors(&shards_[i].entries);
     }
 
     std::size_t shard_count() const { return count_; }
@@ -252,11 +246,13 @@ private:
     public:
         many_guard(sharded_map& map, std::uint64_t wanted) : map_(map), wanted_(wanted) {
             for (std::uint64_t left = wanted_; left; left &= left - 1)
-                map_.shards_[std::countr_zero(left)].lock.lock();
+                map_.shards_[std::countr_zero(left)].entries.lock();
+            for (std::uint64_t left = wanted_; left; left &= left - 1)
+                map_.shards_[std::countr_zero(left)].entries.close();
         }
         ~many_guard() {
             for (std::uint64_t left = wanted_; left; left &= left - 1)
-                map_.shards_[std::countr_zero(left)].lock.unlock();
+                map_.shards_[std::countr_zero(left)].entries.unlock();
         }
         many_guard(const many_guard&) = delete;
         many_guard& operator=(const many_guard&) = delete;

@@ -136,16 +136,24 @@ void set_lock_identity(std::uint32_t identity) noexcept {
 namespace {
 
 constinit std::atomic<bool> identity_taken[most_lock_identities]{};
+constinit std::atomic<std::uint32_t> identities_end = 1;
 
 }  // namespace
 
 std::uint32_t take_lock_identity() {
     for (std::uint32_t i = 1; i != most_lock_identities; ++i) {
         // acquire: pairs with the release in give_back_lock_identity(); the seat is empty.
-        if (!identity_taken[i].load(relaxed) && !identity_taken[i].exchange(true, acquire))
-            return i;
+        if (identity_taken[i].load(relaxed) || identity_taken[i].exchange(true, acquire)) continue;
+        std::uint32_t end = identities_end.load(relaxed);
+        while (end <= i && !identities_end.compare_exchange_weak(end, i + 1, relaxed)) {
+        }
+        return i;
     }
     throw std::runtime_error("sluice: more than 4095 workers in one process");
+}
+
+std::uint32_t lock_identities_end() noexcept {
+    return identities_end.load(relaxed);
 }
 
 void give_back_lock_identity(std::uint32_t identity) noexcept {

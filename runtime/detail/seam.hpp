@@ -75,6 +75,7 @@ using model::fetch_block;
 using model::full_fence;
 using model::heavy_fence;
 using model::light_fence;
+using model::lock_identities_end;
 using model::lock_identity;
 using model::lock_seat;
 using model::now;
@@ -276,6 +277,10 @@ std::uint32_t take_lock_identity();
 void give_back_lock_identity(std::uint32_t identity) noexcept;
 
 inline constexpr std::uint32_t most_lock_identities = 4096;
+
+/// More than any identity that has been taken so far. Who takes one makes this known before it uses
+/// its seat.
+std::uint32_t lock_identities_end() noexcept;
 
 struct alignas(64) lock_seat_line {
     atomic<const void*> inside{nullptr};

@@ -55,6 +55,10 @@ inline atomic<const void*>& lock_seat(std::uint32_t identity) noexcept {
     return *std::launder(reinterpret_cast<seat*>(p.bytes));
 }
 
+inline std::uint32_t lock_identities_end() noexcept {
+    return max_threads + 1;
+}
+
 /// A nanosecond a step.
 inline std::int64_t now() noexcept {
     return world::current().steps();
