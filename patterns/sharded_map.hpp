@@ -12,7 +12,9 @@
 // back into the same map.
 //
 // find() takes no lock where it can: in a task, for values that are trivially copyable and at most
-// 64 bytes (detail/shared_table.hpp). The comparison of keys then runs while others change the map.
+// 64 bytes (detail/shared_table.hpp). The comparison of keys then runs while others change the map,
+// and compare the same keys: it must bear that, and wait for nobody. What was done before the value
+// was stored is visible to who finds it; find() itself orders nothing that was done before it.
 //
 // Invariants: several shards are always locked in ascending order, so calls never wait for each
 // other in a circle.
@@ -27,6 +29,7 @@
 // line of an uncontended one too was last written by another core, in most cases), and writers
 // without a lock (what is done to an entry would have to be a single compare-and-swap).
 
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -49,7 +52,6 @@ template <typename Key, typename T, typename ShardState = std::monostate,
           typename Hash = seeded_hash>
 class sharded_map {
     using table = detail::shared_table<Key, T>;
-    using node = typename table::node;
 
     struct shard {
         [[no_unique_address]] table entries;
@@ -93,7 +95,7 @@ public:
         shard* shard_;
         const K* key_;
         std::uint64_t hash_;
-        node* found_;
+        typename table::node* found_;
     };
 
     // Some locked shards. Valid only inside the function it was given to.
@@ -121,10 +123,11 @@ public:
         entry<K> at(const K& key) const {
             return entry<K>(*shard_, key, map_->hash_(key));
         }
-        // Calls fn(const Key&, T&) for each entry, in no particular order.
+        // Calls fn(const Key&, T&) for each entry, in no particular order. fn must not add or erase
+        // entries.
         template <typename Fn>
         void for_each(Fn&& fn) const {
-            shard_->entries.for_each([&](node* at) { fn(at->key, *shard_->entries.lend(at)); });
+            shard_->entries.for_each([&](auto* at) { fn(at->key, *shard_->entries.lend(at)); });
         }
         void clear() const { shard_->entries.clear(); }
 
@@ -185,17 +188,18 @@ public:
     // A copy of the key's value.
     template <typename K>
     std::optional<T> find(const K& key) {
+        const std::uint64_t hash = hash_(key);
+        table& in = shards_[index(hash)].entries;
         if constexpr (table::readable) {
-            const std::uint64_t hash = hash_(key);
             typename detail::copied_value<T>::words seen{};
-            const auto found = shards_[index(hash)].entries.peek(key, hash, seen);
+            const auto found = in.peek(key, hash, seen);
             if (found == table::glimpse::present) return detail::copied_value<T>::to_value(seen);
             if (found == table::glimpse::absent) return std::nullopt;
         }
-        return with(key, [](auto& place) -> std::optional<T> {
-            if (T* value = place.get()) return *value;
-            return std::nullopt;
-        });
+        const std::lock_guard guard(in);
+        // Not lent: that would turn the other readers away.
+        if (const auto* const at = in.find(key, hash)) return at->value.object();
+        return std::nullopt;
     }
 
     // True when the key is new.
@@ -230,10 +234,12 @@ public:
 
     // One atomic step over all shards. The entries are destroyed when no lock is held any more.
     void clear() {
-        std::vector<typename table::remains> doomed(count_);
+        std::vector<typename table::remains> doomed;
+        doomed.reserve(count_);
         {
             const many_guard guard(*this, ~std::uint64_t{0} >> (max_shards - count_));
-            for (std::size_t i = 0; i < count_; ++i) shards_[i].entries.clear(doomed[i]);
+            for (std::size_t i = 0; i < count_; ++i)
+                doomed.push_back(shards_[i].entries.take_all());
         }
         if constexpr (table::readable)
             for (std::size_t i = 0; i < count_; ++i) detail::wait_for_visitors(&shards_[i].entries);
@@ -251,8 +257,17 @@ private:
                 map_.shards_[std::countr_zero(left)].entries.close();
         }
         ~many_guard() {
-            for (std::uint64_t left = wanted_; left; left &= left - 1)
-                map_.shards_[std::countr_zero(left)].entries.unlock();
+            shard* const all = map_.shards_.get();  // once none is locked the map may go
+            std::array<std::optional<typename table::remains>, max_shards> doomed;
+            for (std::uint64_t left = wanted_; left; left &= left - 1) {
+                const int i = std::countr_zero(left);
+                if (auto gone = all[i].entries.unlock_keeping())
+                    doomed[i].emplace(std::move(*gone));
+            }
+            for (std::uint64_t left = wanted_; left; left &= left - 1) {
+                const int i = std::countr_zero(left);
+                if (doomed[i]) detail::wait_for_visitors(&all[i].entries);
+            }
         }
         many_guard(const many_guard&) = delete;
         many_guard& operator=(const many_guard&) = delete;

@@ -33,6 +33,9 @@ public:
     template <class... Args>
     explicit copied_value(Args&&... args) : object_(std::forward<Args>(args)...) {}
 
+    /// For who only looks.
+    const T& object() const noexcept { return object_; }
+
     bool is_lent() const noexcept { return turn_.load(relaxed) % 2 != 0; }
 
     T* lend() noexcept {
@@ -78,6 +81,7 @@ public:
     template <class... Args>
     explicit locked_value(Args&&... args) : object_(std::forward<Args>(args)...) {}
 
+    const T& object() const noexcept { return object_; }
     T* lend() noexcept { return &object_; }
 
 private:

@@ -94,6 +94,11 @@ public:
             array->older = std::move(arrays_);
             arrays_ = std::move(array);
         }
+        // This is empty.
+        void take(remains&& other) noexcept {
+            nodes_ = std::exchange(other.nodes_, nullptr);
+            arrays_ = std::move(other.arrays_);
+        }
 
     private:
         node* nodes_ = nullptr;
@@ -103,10 +108,17 @@ public:
     shared_table() = default;
     shared_table(const shared_table&) = delete;
     shared_table& operator=(const shared_table&) = delete;
-    ~shared_table() { clear(retired_); }
+    ~shared_table() { take_all(); }
 
     void lock() { lock_.lock(); }
     void unlock() noexcept {
+        const std::optional<remains> doomed = unlock_keeping();
+        if (doomed) wait_for_visitors(this);
+    }
+
+    /// The same, and what nobody can find any more is the caller's, to destroy when it holds no
+    /// lock, after wait_for_visitors().
+    std::optional<remains> unlock_keeping() noexcept {
         if constexpr (readable) {
             while (lent_ != nullptr) std::exchange(lent_, lent_->next_lent)->value.take_back();
         }
@@ -118,7 +130,7 @@ public:
         // release: pairs with the acquire in peek().
         if (is_closed()) version_.store(version_.load(relaxed) + 1, release);
         lock_.unlock();  // the last access: another may destroy the table now
-        if (doomed) wait_for_visitors(this);
+        return doomed;
     }
 
     /// What changes from here to unlock() is one step.
@@ -186,25 +198,27 @@ public:
         }
     }
 
-    /// The table is closed already. To be destroyed after wait_for_visitors().
-    void clear(remains& into) noexcept {
-        for_each([&](node* one) { into.add(one); });
+    /// All that is in the table or was kept, for the caller to destroy when it holds no lock, after
+    /// wait_for_visitors(). The table is closed already.
+    remains take_all() noexcept {
+        for_each([&](node* one) { retired_.add(one); });
         size_ = 0;
+        retired_weight_ = 0;
         if (auto all = std::unique_ptr<buckets>(buckets_.exchange(nullptr, release)))
-            into.add(std::move(all));
+            retired_.add(std::move(all));
+        return std::move(retired_);
     }
 
     void clear() noexcept {
+        const std::size_t weight = retired_weight_ + size_ + least_retired + 1;
+        remains all = take_all();
         if constexpr (readable) {
-            retired_weight_ += size_ + least_retired + 1;
-            clear(retired_);
-        } else {
-            remains doomed;
-            clear(doomed);
+            retired_.take(std::move(all));
+            retired_weight_ = weight;  // goes at the end of this section
         }
     }
 
-    /// Calls fn(node*).
+    /// Calls fn(node*), which must not add or erase any.
     template <class Fn>
     void for_each(Fn&& fn) const {
         buckets* const in = buckets_.load(relaxed);
@@ -220,9 +234,9 @@ public:
 
     enum class glimpse : std::uint8_t { failed, absent, present };
 
-    /// Copies the key's value without the lock, or fails.
+    /// Copies the key's value, as copied_value::read() does, without the lock; or fails.
     template <class K>
-    glimpse peek(const K& key, std::uint64_t hash, typename copied_value<T>::words& into) const {
+    glimpse peek(const K& key, std::uint64_t hash, auto& into) const {
         const seat_visit inside(this);
         if (!inside) return glimpse::failed;
         for (int tries = 0; tries != most_tries; ++tries) {

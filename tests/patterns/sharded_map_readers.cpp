@@ -236,6 +236,7 @@ TEST_CASE("sharded_map: what is erased is given back, soon for many and at once 
             EXPECT(counted::alive < 100);
             map.insert_or_assign(counted(1), 1);
             map.clear();
+            EXPECT(counted::alive == 0);
         }
         for (int i = 0; i < 40; ++i) map.insert_or_assign(counted(i), i);
         map.with_shard(0, [](auto& shard) { shard.clear(); });
@@ -244,6 +245,43 @@ TEST_CASE("sharded_map: what is erased is given back, soon for many and at once 
         co_return;
     });
     CHECK(counted::alive == 0);
+}
+
+TEST_CASE("sharded_map: a function that locks several shards gives back what it erased") {
+    run_on(2, []() -> task<> {
+        constexpr int keys = 1'000;
+        counted_map map(8);
+        std::vector<counted> all;
+        for (int i = 0; i < keys; ++i) all.emplace_back(i);
+        for (const counted& key : all) map.insert_or_assign(key, 1);
+        map.with_all(all, [&](auto& shards) {
+            for (const counted& key : all) shards.at(key).erase();
+        });
+        EXPECT(map.size() == 0);
+        EXPECT(counted::alive == keys);
+        co_return;
+    });
+}
+
+namespace {
+
+struct folder {
+    int files = 0;
+    sharded_map<std::string, folder> folders{1};
+};
+
+}  // namespace
+
+TEST_CASE("sharded_map: a value may hold a map of its own kind") {
+    folder root;
+    root.folders.with("a", [](auto& place) {
+        place.emplace();
+        place.get()->folders.with("b", [](auto& inner) { inner.emplace().files = 3; });
+    });
+    const int files = root.folders.with("a", [](auto& place) {
+        return place.get()->folders.with("b", [](auto& inner) { return inner.get()->files; });
+    });
+    CHECK(files == 3);
 }
 
 TEST_CASE("sharded_map: a comparison that throws keeps nobody from giving memory back") {
