@@ -2,8 +2,8 @@
 //
 // Concepts
 //   A worker is running, searching (it has no work of its own and looks for some at the others, or
-//   naps between such looks where thefts do not pay) or idle (asleep, or about to be). One word counts the searching and the idle ones, and a list
-//   names the idle ones.
+//   naps between such looks where thefts do not pay) or idle (asleep, or about to be). One word
+//   counts the searching and the idle ones, and a list names the idle ones.
 //
 // The protocol: no lost wakeup, and no needless one
 //   Whoever makes work visible to others (pushes to a deque or to the global queue) then calls
