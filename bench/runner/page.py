@@ -19,7 +19,7 @@ def write_page(path, rows, options):
     picture = path.with_suffix(".svg")
     picture.write_text(draw(rows), encoding="utf-8")
     figures = "\n".join([
-        f"{conditions(options)}",
+        conditions(options),
         "",
         f"![How many times faster than Go and than threads]({picture.name})",
         "",

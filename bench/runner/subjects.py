@@ -92,7 +92,7 @@ def measure_in_turn(peers, subject, cpus, repetitions):
 
 
 class Row(typing.NamedTuple):
-    """The figures of all repetitions, or for `faster`, what they make of a ratio."""
+    """The figures of all repetitions, None where one failed, and the ratios of those that did not."""
 
     label: str
     unit: str
@@ -123,7 +123,7 @@ def compare_subjects(subjects, peers, options):
     def compare(label, subject, workers, bar=None):
         measured = measure_in_turn(peers, subject, processors(workers), options.repetitions)
         unit, scale = UNITS.get(subject, ("ns", 1))
-        ours, go, threads = ([v / scale for v in values if v] for values in measured.values())
+        ours, go, threads = ([v and v / scale for v in values] for values in measured.values())
         show(Row(label, unit, ours, go, threads, ratios(go, ours), ratios(threads, ours), bar))
         return ours
 
