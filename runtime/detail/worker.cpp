@@ -280,22 +280,22 @@ void worker::park() noexcept {
         searching_ = true;
     } else {
         if (idle == owner_.size()) owner_.all_idle();
-        if (sleep_until(timers_.earliest())) parks.add(1);
+        sleep_until(timers_.earliest());
         searching_ = !owner_.idle().withdraw(id_);
         driver_->poll();  // what ended the sleep, before other work
     }
     owner_.left_idle();
 }
 
-// False: it was called, or woken before.
-bool worker::sleep_until(std::int64_t deadline) noexcept {
+void worker::sleep_until(std::int64_t deadline) noexcept {
     sleep_state expected = sleep_state::awake;
-    const bool sleeps = !owner_.called() && sleep_.compare_exchange_strong(
-                                                expected, sleep_state::parked, acq_rel, acquire);
-    if (sleeps) driver_->park(deadline);
+    if (!owner_.called() &&
+        sleep_.compare_exchange_strong(expected, sleep_state::parked, acq_rel, acquire)) {
+        parks.add(1);
+        driver_->park(deadline);
+    }
     // acquire: pairs with the release in wake(); what the waker queued is visible.
     sleep_.exchange(sleep_state::awake, acq_rel);
-    return sleeps;
 }
 
 void worker::wake() noexcept {

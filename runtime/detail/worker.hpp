@@ -158,7 +158,7 @@ private:
     runnable* steal_from(worker& victim, bool next_slots) noexcept;
     void adapt_pauses(const worker& victim) noexcept;
     void park() noexcept;
-    bool sleep_until(std::int64_t deadline) noexcept;
+    void sleep_until(std::int64_t deadline) noexcept;
     bool run_timers() noexcept;
     bool work_visible() noexcept;
     inline void execute(runnable* r);

@@ -131,8 +131,11 @@ TEST_CASE("sharded_map: readers see what several keys become in one step in this
         8,
         [](counts& map, int round) {
             static constexpr std::array<int, 4> keys{1, 2, 3, 4};
-            if (round == 0)
-                for (const int key : keys) map.insert_or_assign(key, 0);
+            if (round == 0) {
+                map.with_all(keys, [](auto& shards) {
+                    for (const int& key : keys) shards.at(key).emplace(0);
+                });
+            }
             for (int i = 0; i < 30; ++i) {
                 map.with_all(keys, [](auto& shards) {
                     for (const int& key : keys) ++*shards.at(key).get();
