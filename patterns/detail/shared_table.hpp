@@ -94,11 +94,6 @@ public:
             array->older = std::move(arrays_);
             arrays_ = std::move(array);
         }
-        // This is empty.
-        void take(remains&& other) noexcept {
-            nodes_ = std::exchange(other.nodes_, nullptr);
-            arrays_ = std::move(other.arrays_);
-        }
 
     private:
         node* nodes_ = nullptr;
@@ -201,20 +196,17 @@ public:
     /// All that is in the table or was kept, for the caller to destroy when it holds no lock, after
     /// wait_for_visitors(). The table is closed already.
     remains take_all() noexcept {
-        for_each([&](node* one) { retired_.add(one); });
-        size_ = 0;
+        retire_all();
         retired_weight_ = 0;
-        if (auto all = std::unique_ptr<buckets>(buckets_.exchange(nullptr, release)))
-            retired_.add(std::move(all));
         return std::move(retired_);
     }
 
     void clear() noexcept {
-        const std::size_t weight = retired_weight_ + size_ + least_retired + 1;
-        remains all = take_all();
         if constexpr (readable) {
-            retired_.take(std::move(all));
-            retired_weight_ = weight;  // goes at the end of this section
+            retired_weight_ += size_ + least_retired + 1;  // goes at the end of this section
+            retire_all();
+        } else {
+            take_all();
         }
     }
 
@@ -257,6 +249,13 @@ private:
     static constexpr std::size_t least_retired = 32;
 
     bool is_closed() const noexcept { return version_.load(relaxed) % 2 != 0; }
+
+    void retire_all() noexcept {
+        for_each([&](node* one) { retired_.add(one); });
+        size_ = 0;
+        if (auto all = std::unique_ptr<buckets>(buckets_.exchange(nullptr, release)))
+            retired_.add(std::move(all));
+    }
 
     void resize(std::unique_ptr<buckets> next) noexcept {
         for_each([&](node* one) {
