@@ -85,13 +85,17 @@ void run_and_report(Run run) {
     report_expectations();
 }
 
+inline sluice::options with_workers(unsigned n) {
+    sluice::options o;
+    o.workers = n;
+    return o;
+}
+
 /// Runs the coroutine function on that many workers and reports.
 template <class F>
 void run_on(unsigned workers, F fn) {
     CAPTURE(workers);
-    sluice::options o;
-    o.workers = workers;
-    run_and_report([&] { sluice::run(o, std::move(fn)); });
+    run_and_report([&] { sluice::run(with_workers(workers), std::move(fn)); });
 }
 
 /// Simulates the coroutine function with a number of seeds and reports.

@@ -24,12 +24,6 @@ using sluice::task;
 
 namespace {
 
-sluice::options with_workers(unsigned n) {
-    sluice::options o;
-    o.workers = n;
-    return o;
-}
-
 /// Tells the children of a frame whether it is still there.
 class flag {
 public:

@@ -37,12 +37,6 @@ bool says(const child_end& end, const std::string& text) {
     return end.errors.find(text) != std::string::npos;
 }
 
-sluice::options with_workers(unsigned n) {
-    sluice::options o;
-    o.workers = n;
-    return o;
-}
-
 }  // namespace
 
 TEST_CASE("options: a runtime has as many workers as were asked for") {

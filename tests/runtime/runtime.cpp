@@ -23,12 +23,6 @@ using sluice::task;
 
 namespace {
 
-sluice::options with_workers(unsigned n) {
-    sluice::options o;
-    o.workers = n;
-    return o;
-}
-
 task<int> echo_all(sluice::chan<int> in, sluice::chan<int> out) {
     int count = 0;
     for (;;) {

@@ -21,12 +21,6 @@ using sluice::task;
 
 namespace {
 
-sluice::options with_workers(unsigned n) {
-    sluice::options o;
-    o.workers = n;
-    return o;
-}
-
 /// Counts its turns until `stop`.
 task<> turns(std::atomic<bool>* stop, std::atomic<std::int64_t>* count) {
     while (!*stop) {

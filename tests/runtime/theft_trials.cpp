@@ -55,12 +55,6 @@ struct program {
     }
 };
 
-sluice::options two_workers() {
-    sluice::options o;
-    o.workers = 2;
-    return o;
-}
-
 sluice::detail::scheduler& here() {
     return sluice::detail::current_worker()->owner();
 }
@@ -156,7 +150,7 @@ TEST_CASE("thefts: they come back where operations have become rare, without a t
 }
 
 TEST_CASE("thefts: while there are none, tasks of a worker that computes are taken all the same") {
-    sluice::runtime rt(two_workers());
+    sluice::runtime rt(with_workers(2));
     for (int round = 0; round != 5; ++round) {
         std::atomic<int> ran{0};
         rt.block_on(
@@ -172,7 +166,7 @@ TEST_CASE("thefts: while there are none, tasks of a worker that computes are tak
 }
 
 TEST_CASE("thefts: while there are none, what comes from outside, timers and the end are noticed") {
-    sluice::runtime rt(two_workers());
+    sluice::runtime rt(with_workers(2));
     std::atomic<bool> came{false};
     std::atomic<bool> slept{false};
     rt.block_on(
@@ -196,7 +190,7 @@ TEST_CASE("thefts: while there are none, what comes from outside, timers and the
 TEST_CASE("thefts: they come back when all sleep, and a deadlock is seen") {
     std::string waited_for;
     try {
-        sluice::run(two_workers(), []() -> task<> {
+        sluice::run(with_workers(2), []() -> task<> {
             let_other_rest();
             static_cast<void>(co_await sluice::make_chan<int>().recv());
         });
@@ -205,7 +199,7 @@ TEST_CASE("thefts: they come back when all sleep, and a deadlock is seen") {
     }
     CHECK_THAT(waited_for, Catch::Matchers::ContainsSubstring("recv"));
 
-    sluice::runtime rt(two_workers());
+    sluice::runtime rt(with_workers(2));
     const bool back = rt.block_on([]() -> task<bool> {
         let_other_rest();
         co_await sluice::sleep_for(20ms);
