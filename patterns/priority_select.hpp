@@ -65,9 +65,11 @@ public:
         : ranks_(ranks), cases_(std::move(ops)...) {}
     ranked_operation(ranked_operation&&) noexcept = default;
 
-    void bind(leaf_sink& sink) noexcept { cases_.bind(sink); }
-    void order(poll_order& o, std::uint32_t base) noexcept {
-        for (const std::uint32_t k : ranks_.ranks()) cases_.order_case(k, o, base);
+    template <class Visit>
+    bool visit(std::uint32_t base, Visit& v) noexcept {
+        for (const std::uint32_t k : ranks_.ranks())
+            if (cases_.visit_case(k, base, v)) return true;
+        return false;
     }
     bool finish(std::size_t i) noexcept { return cases_.finish(i); }
     result_type take(std::size_t i) {

@@ -186,13 +186,9 @@ public:
     turn_operation& operator=(turn_operation&&) = delete;
     ~turn_operation() { of_->give_back(turn_); }
 
-    void bind(leaf_sink& sink) noexcept {
-        sink.add(done_);
-        sink.add(timer_);
-    }
-    void order(poll_order& o, std::uint32_t base) const noexcept {
-        o.add(base);
-        o.add(base + 1);
+    template <class Visit>
+    bool visit(std::uint32_t base, Visit& v) noexcept {
+        return v(done_, base) || v(timer_, base + 1);
     }
     result<> take(std::size_t i) noexcept {
         if (turn_.refused) return fail(turn_.refused);

@@ -8,8 +8,9 @@
 // What an operation type provides
 //   result_type
 //   leaf_count                    how many leaves it has
-//   bind(leaf_sink&)              adds them, once it has come to its final place in memory
-//   order(poll_order&, base)      in which they are polled; they count from `base`
+//   visit(base, v) -> bool        calls v(leaf, i) for each of them, in an order in which to poll
+//                                 them, until v gives true; gives whether it did. i counts from
+//                                 `base`, the same for a leaf in each order
 //   take(i) -> result_type        the result, after its leaf i has won; may throw
 //   finish(i) -> bool             optional, noexcept: does what leaf i only promised in a race;
 //                                 false: wait again
@@ -44,16 +45,6 @@ namespace detail {
 /// Whether an operation never waits by itself, so that bounding or racing it would make no sense.
 template <class Op>
 concept never_waits = requires { requires Op::has_default(); };
-
-/// Collects the leaves of an operation in the order in which they count.
-class leaf_sink {
-public:
-    explicit leaf_sink(leaf** room) noexcept : next_(room) {}
-    void add(leaf& l) noexcept { *next_++ = &l; }
-
-private:
-    leaf** next_;
-};
 
 template <class Op>
 concept finishes_later = requires(Op& op, std::size_t i) {
@@ -123,8 +114,10 @@ public:
     sole_operation& operator=(sole_operation&&) = delete;
     ~sole_operation() = default;
 
-    void bind(leaf_sink& sink) noexcept { sink.add(self().the_leaf()); }
-    void order(poll_order& o, std::uint32_t base) const noexcept { o.add(base); }
+    template <class Visit>
+    bool visit(std::uint32_t base, Visit& v) noexcept {
+        return v(self().the_leaf(), base);
+    }
 
     /// Op may hide it by one of its own.
     sole_start begin() noexcept { return begin_sole(self().the_leaf()); }
@@ -154,14 +147,32 @@ private:
     sole_start start_ = sole_start::done;
 };
 
+/// Polls an operation that races its leaves. True: one has won, and has kept its promise. False:
+/// `leaves` lists them in the order in which they were polled.
+template <class Op>
+bool attempt_raced(multi_wait& wait, Op& op, leaf** leaves, multi_wait::finisher finish) noexcept {
+    leaf** next = leaves;
+    auto poll = [&wait, &next](auto& l, std::uint32_t i) noexcept {
+        *next++ = &l;
+        return wait.try_at_once(l, i);
+    };
+    for (;;) {
+        order_begins();
+        next = leaves;
+        if (!op.visit(0, poll)) return false;
+        if (finish(wait)) return true;  // else it was asked once, and does not win again
+    }
+}
+
 /// Suspends the task for a wait that its first attempt has not ended, or, if that has, because its
 /// slice is used up. False: it goes on at once.
 template <class Promise>
-bool suspend_raced(multi_wait& wait, std::coroutine_handle<Promise> frame, bool won,
-                   bool has_default) noexcept {
+bool suspend_raced(multi_wait& wait, std::coroutine_handle<Promise> frame, bool won, leaf** leaves,
+                   std::uint32_t count, multi_wait::finisher finish, bool has_default) noexcept {
     if (!won) {
         frame.promise().waits_for(wait);
-        if (wait.start(runnable::from_frame(frame), has_default)) return true;
+        if (wait.start(runnable::from_frame(frame), leaves, count, finish, has_default))
+            return true;
         if (spend_budget()) return false;
     }
     frame.promise().runs_again();
@@ -181,15 +192,14 @@ public:
     ~multi_operation() = default;
 
     bool await_ready() noexcept {
-        leaf_sink sink(leaves_.data());
-        self().bind(sink);
-        won_ = wait_.attempt(leaves_.data(), static_cast<std::uint32_t>(Leaves), behaviour);
+        won_ = attempt_raced(wait_, self(), leaves_.data(), &finish_winner);
         return won_ && slice_left();
     }
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        return suspend_raced(wait_, frame, won_, Op::has_default());
+        return suspend_raced(wait_, frame, won_, leaves_.data(), static_cast<std::uint32_t>(Leaves),
+                             &finish_winner, Op::has_default());
     }
 
     decltype(auto) await_resume() { return self().take(wait_.winner()); }
@@ -201,10 +211,9 @@ private:
         return static_cast<Op&>(static_cast<holder&>(wait).outer());
     }
 
-    static constexpr multi_wait::behaviour behaviour{
-        [](multi_wait& wait, poll_order& o) noexcept { enclosing(wait).order(o, 0); },
-        [](multi_wait& wait) noexcept { return detail::finish(enclosing(wait), wait.winner()); },
-    };
+    static bool finish_winner(multi_wait& wait) noexcept {
+        return detail::finish(enclosing(wait), wait.winner());
+    }
 
     // A multi_wait that finds the operation around it.
     struct holder : multi_wait {
@@ -217,7 +226,7 @@ private:
 
     Op& self() noexcept { return static_cast<Op&>(*this); }
 
-    std::array<leaf*, Leaves <= multi_wait::on_stack ? Leaves : 3 * Leaves> leaves_;
+    std::array<leaf*, Leaves <= multi_wait::on_stack ? Leaves : 2 * Leaves> leaves_;
     holder wait_{*this};
     bool won_ = false;  // at the first attempt
 };

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -46,6 +47,11 @@ struct select_result<true, Ops...> {
 template <class Op>
 concept bounded_only = requires { requires !Op::raceable; };
 
+/// Operations of one leaf each, all of one type (sends and receives): the k-th leaf is found
+/// without a branch, which would be mispredicted as often as chance decides k.
+template <class... Ops>
+concept alike = requires(Ops&... ops) { std::array{&ops.the_leaf()...}; };
+
 template <bool Default, operation... Ops>
 class [[nodiscard]] select_operation
     : public multi_operation<select_operation<Default, Ops...>, (Ops::leaf_count + ... + 0)> {
@@ -57,22 +63,23 @@ public:
 
     static constexpr bool has_default() noexcept { return Default; }
 
-    void bind(leaf_sink& sink) noexcept {
-        std::apply([&sink](Ops&... ops) { (ops.bind(sink), ...); }, ops_);
-    }
-    void order(poll_order& o, std::uint32_t base) noexcept {
+    template <class Visit>
+    bool visit(std::uint32_t base, Visit& v) noexcept {
         std::array<std::uint32_t, sizeof...(Ops)> room;
-        o.shuffled(room.data(), sizeof...(Ops), [&](std::uint32_t k) {
-            if constexpr (((Ops::leaf_count == 1) && ...)) {
-                o.add(base + k);
-            } else {
-                order_case(k, o, base, std::index_sequence_for<Ops...>());
-            }
-        });
+        if constexpr (alike<Ops...>) {
+            const std::array leaves =
+                std::apply([](Ops&... ops) { return std::array{&ops.the_leaf()...}; }, ops_);
+            return in_random_order(room.data(), sizeof...(Ops),
+                                   [&](std::uint32_t k) { return v(*leaves[k], base + k); });
+        } else {
+            return in_random_order(room.data(), sizeof...(Ops),
+                                   [&](std::uint32_t k) { return visit_case(k, base, v); });
+        }
     }
     /// The leaves of case k alone, for an operation that has an order of its own.
-    void order_case(std::uint32_t k, poll_order& o, std::uint32_t base) noexcept {
-        order_case(k, o, base, std::index_sequence_for<Ops...>());
+    template <class Visit>
+    bool visit_case(std::uint32_t k, std::uint32_t base, Visit& v) noexcept {
+        return visit_case(k, base, v, std::index_sequence_for<Ops...>());
     }
     bool finish(std::size_t i) noexcept { return finish_from<0>(i); }
 
@@ -84,14 +91,16 @@ public:
     }
 
 private:
-    // The leaves of case k, which come after those of the cases before it.
-    template <std::size_t... K>
-    void order_case(std::uint32_t k, poll_order& o, std::uint32_t base,
+    // The leaves of case k come after those of the cases before it.
+    template <class Visit, std::size_t... K>
+    bool visit_case(std::uint32_t k, std::uint32_t base, Visit& v,
                     std::index_sequence<K...>) noexcept {
-        std::uint32_t first = base;
-        ((K == k ? std::get<K>(ops_).order(o, first) : void(),
-          first += static_cast<std::uint32_t>(Ops::leaf_count)),
-         ...);
+        bool done = false;
+        static_cast<void>(
+            ((K == k ? (done = std::get<K>(ops_).visit(base, v), true)
+                     : (base += static_cast<std::uint32_t>(Ops::leaf_count), false)) ||
+             ...));
+        return done;
     }
 
     template <std::size_t K>

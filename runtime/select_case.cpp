@@ -9,23 +9,14 @@ dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_
         first_leaf_.push_back(static_cast<std::uint32_t>(places_.size()));
         for (std::uint32_t i = 0; i != n; ++i) places_.push_back({c, i});
     }
-    leaves_.resize(3 * places_.size());
+    leaves_.resize(2 * places_.size());
     shuffle_room_.resize(cases.size());
 }
 
-bool dynamic_select_base::attempt() noexcept {
-    wait_.outer = this;
-    detail::leaf_sink sink(leaves_.data());
-    for (select_case& c : cases_) c.body_->bind(sink);
-    static constexpr detail::multi_wait::behaviour behaviour{&dynamic_select_base::order,
-                                                             &dynamic_select_base::finish_winner};
-    return wait_.attempt(leaves_.data(), static_cast<std::uint32_t>(places_.size()), behaviour);
-}
-
-void dynamic_select_base::order(detail::multi_wait& wait, detail::poll_order& o) noexcept {
-    dynamic_select_base& self = enclosing(wait);
-    o.shuffled(self.shuffle_room_.data(), static_cast<std::uint32_t>(self.cases_.size()),
-               [&](std::uint32_t c) { self.cases_[c].body_->order(o, self.first_leaf_[c]); });
+bool dynamic_select_base::visit_cases(std::uint32_t base, select_case::visitor& v) noexcept {
+    return detail::in_random_order(
+        shuffle_room_.data(), static_cast<std::uint32_t>(cases_.size()),
+        [&](std::uint32_t c) { return cases_[c].body_->visit(base + first_leaf_[c], v); });
 }
 
 bool dynamic_select_base::finish_winner(detail::multi_wait& wait) noexcept {

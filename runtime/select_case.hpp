@@ -36,11 +36,18 @@ public:
 private:
     friend class dynamic_select_base;
 
+    /// What a case calls for each of its leaves.
+    struct visitor {
+        virtual bool operator()(detail::leaf& l, std::uint32_t i) noexcept = 0;
+
+    protected:
+        ~visitor() = default;
+    };
+
     struct concept_base {
         virtual ~concept_base() = default;
         virtual std::size_t leaf_count() const noexcept = 0;
-        virtual void bind(detail::leaf_sink& sink) noexcept = 0;
-        virtual void order(detail::poll_order& o, std::uint32_t base) noexcept = 0;
+        virtual bool visit(std::uint32_t base, visitor& v) noexcept = 0;
         virtual bool finish(std::size_t i) noexcept = 0;
         virtual void take(std::size_t i) = 0;
     };
@@ -54,10 +61,7 @@ private:
 
         model(Op&& o, detail::regular<result>* where) noexcept : op(std::move(o)), into(where) {}
         std::size_t leaf_count() const noexcept override { return Op::leaf_count; }
-        void bind(detail::leaf_sink& sink) noexcept override { op.bind(sink); }
-        void order(detail::poll_order& o, std::uint32_t base) noexcept override {
-            op.order(o, base);
-        }
+        bool visit(std::uint32_t base, visitor& v) noexcept override { return op.visit(base, v); }
         bool finish(std::size_t i) noexcept override { return detail::finish(op, i); }
         void take(std::size_t i) override {
             if constexpr (std::is_void_v<result>) {
@@ -82,13 +86,29 @@ public:
     using sluice_awaitable = void;
 
     bool await_ready() noexcept {
-        won_ = attempt();
+        wait_.outer = this;
+        won_ = detail::attempt_raced(wait_, *this, leaves_.data(), &finish_winner);
         return won_ && detail::slice_left();
     }
 
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        return detail::suspend_raced(wait_, frame, won_, has_default_);
+        return detail::suspend_raced(wait_, frame, won_, leaves_.data(),
+                                     static_cast<std::uint32_t>(places_.size()), &finish_winner,
+                                     has_default_);
+    }
+
+    template <class Visit>
+    bool visit(std::uint32_t base, Visit& v) noexcept {
+        struct caller final : select_case::visitor {
+            explicit caller(Visit& of) noexcept : visit(of) {}
+            bool operator()(detail::leaf& l, std::uint32_t i) noexcept override {
+                return visit(l, i);
+            }
+            Visit& visit;
+        };
+        caller each(v);
+        return visit_cases(base, each);
     }
 
 protected:
@@ -108,16 +128,15 @@ private:
         dynamic_select_base* outer = nullptr;
     };
 
-    bool attempt() noexcept;
+    bool visit_cases(std::uint32_t base, select_case::visitor& v) noexcept;
     static dynamic_select_base& enclosing(detail::multi_wait& wait) noexcept {
         return *static_cast<holder&>(wait).outer;
     }
     static bool finish_winner(detail::multi_wait& wait) noexcept;
-    static void order(detail::multi_wait& wait, detail::poll_order& o) noexcept;
 
     std::span<select_case> cases_;
     bool has_default_;
-    std::vector<detail::leaf*> leaves_;  // three times as many as there are leaves: see multi_wait
+    std::vector<detail::leaf*> leaves_;  // twice as many as there are leaves: see multi_wait
     std::vector<place> places_;
     std::vector<std::uint32_t> first_leaf_;  // of each case
     std::vector<std::uint32_t> shuffle_room_;

@@ -34,13 +34,9 @@ public:
     within_context(canceller* of, Op&& op) noexcept : done_(of), op_(std::move(op)) {}
     within_context(within_context&&) noexcept = default;
 
-    void bind(leaf_sink& sink) noexcept {
-        sink.add(done_);
-        op_.bind(sink);
-    }
-    void order(poll_order& o, std::uint32_t base) noexcept {
-        o.add(base);
-        op_.order(o, base + 1);
+    template <class Visit>
+    bool visit(std::uint32_t base, Visit& v) noexcept {
+        return v(done_, base) || op_.visit(base + 1, v);
     }
     bool finish(std::size_t i) noexcept { return i == 0 || detail::finish(op_, i - 1); }
     result_type take(std::size_t i) {
@@ -61,13 +57,9 @@ public:
     within_time(std::int64_t until, Op&& op) noexcept : op_(std::move(op)), timer_(until) {}
     within_time(within_time&&) noexcept = default;
 
-    void bind(leaf_sink& sink) noexcept {
-        op_.bind(sink);
-        sink.add(timer_);
-    }
-    void order(poll_order& o, std::uint32_t base) noexcept {
-        op_.order(o, base);
-        o.add(base + static_cast<std::uint32_t>(Op::leaf_count));
+    template <class Visit>
+    bool visit(std::uint32_t base, Visit& v) noexcept {
+        return op_.visit(base, v) || v(timer_, base + static_cast<std::uint32_t>(Op::leaf_count));
     }
     bool finish(std::size_t i) noexcept { return i == Op::leaf_count || detail::finish(op_, i); }
     result_type take(std::size_t i) {

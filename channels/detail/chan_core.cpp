@@ -160,28 +160,33 @@ chan_leaf::outcome outcome_of(chan_core::attempt a) noexcept {
     return here.spend() ? sole_start::done : sole_start::spent;
 }
 
-// The first leaf, if it is a sole wait of this worker's runtime.
+// The first leaf, if it waits in this worker's runtime.
 [[gnu::always_inline]] inline chan_leaf* front_here(wait_queue& queue,
                                                     const worker& here) noexcept {
     auto* const first = static_cast<chan_leaf*>(queue.front());
-    return first->sole && first->home == &here.owner() ? first : nullptr;
-}
-
-// A word goes from a sender to a receiver; one of them is `waiting`, the first in its queue, and
-// runs next. The gate was entered.
-[[gnu::noinline]] sole_start meet(chan_leaf& l, chan_leaf& waiting, worker& here) noexcept {
-    const bool sends = l.way == direction::send;
-    std::memcpy(sends ? waiting.slot : l.slot, sends ? l.slot : waiting.slot,
-                sizeof(std::uint64_t));
-    waiting.unlink();
-    waiting.result = chan_leaf::outcome::value;
-    runnable* const counterpart = waiting.owner;
-    l.channel->gate().leave(here.ticket());
-    here.make_next(counterpart);
-    return end(l, chan_core::attempt::done, here);
+    return first->home == &here.owner() ? first : nullptr;
 }
 
 }  // namespace
+
+// A word goes from a sender to a receiver; one of them is `waiting`, the first in its queue, and
+// runs next. The gate was entered.
+[[gnu::noinline]] sole_start chan_core::meet(chan_leaf& l, chan_leaf& waiting,
+                                             worker& here) noexcept {
+    runnable* const counterpart = waiting.owner;
+    waiting.unlink();
+    const claim_result how = waiting.sole
+                                 ? claim_result::parked
+                                 : static_cast<multi_wait*>(counterpart)->try_win(waiting.index);
+    if (how == claim_result::lost) return begin_slow(l, here, true);  // to the next in its queue
+    const bool sends = l.way == direction::send;
+    std::memcpy(sends ? waiting.slot : l.slot, sends ? l.slot : waiting.slot,
+                sizeof(std::uint64_t));
+    waiting.result = chan_leaf::outcome::value;
+    l.channel->gate_.leave(here.ticket());
+    if (how == claim_result::parked) here.make_next(counterpart);
+    return end(l, attempt::done, here);
+}
 
 bool chan_leaf::commit(wake_list& wakes) noexcept {
     const worker* const here = this_threads_worker;
@@ -194,25 +199,19 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     return true;
 }
 
-bool chan_leaf::try_commit() noexcept {
-    const sole_start how = way == direction::send ? begin_send(*this) : begin_recv(*this);
-    if (how == sole_start::held) channel->gate_.unlock();
-    return how == sole_start::done || how == sole_start::spent;
-}
-
 // The short ways, for a worker at a channel of its own, call nothing but by a jump, so that no
 // registers are saved there.
-sole_start begin_send(chan_leaf& l) noexcept {
+[[gnu::always_inline]] inline sole_start chan_core::send_short(chan_leaf& l) noexcept {
     chan_core* const c = l.channel;
     if (c == nullptr) [[unlikely]]
         return sole_start::never;
     worker& here = *this_threads_worker;
     if (!c->gate_.enter(here.ticket())) [[unlikely]]
-        return chan_core::begin_slow(l, here, false);
-    if (!c->plain_) return chan_core::begin_slow(l, here, true);
+        return begin_slow(l, here, false);
+    if (!c->plain_) return begin_slow(l, here, true);
     if (!c->receivers_.empty()) {
         chan_leaf* const receiver = front_here(c->receivers_, here);
-        if (receiver == nullptr) return chan_core::begin_slow(l, here, true);
+        if (receiver == nullptr) return begin_slow(l, here, true);
         return meet(l, *receiver, here);
     }
     if (c->count_.load(relaxed) == c->capacity_) {
@@ -221,21 +220,20 @@ sole_start begin_send(chan_leaf& l) noexcept {
     }
     c->push(l.slot);
     c->gate_.leave(here.ticket());
-    return end(l, chan_core::attempt::done, here);
+    return end(l, attempt::done, here);
 }
 
-sole_start begin_recv(chan_leaf& l) noexcept {
+[[gnu::always_inline]] inline sole_start chan_core::recv_short(chan_leaf& l) noexcept {
     chan_core* const c = l.channel;
     if (c == nullptr) [[unlikely]]
         return sole_start::never;
     worker& here = *this_threads_worker;
     if (!c->gate_.enter(here.ticket())) [[unlikely]]
-        return chan_core::begin_slow(l, here, false);
-    if (!c->plain_) return chan_core::begin_slow(l, here, true);
+        return begin_slow(l, here, false);
+    if (!c->plain_) return begin_slow(l, here, true);
     if (!c->senders_.empty()) {
         chan_leaf* const sender = front_here(c->senders_, here);
-        if (sender == nullptr || c->count_.load(relaxed) != 0)
-            return chan_core::begin_slow(l, here, true);
+        if (sender == nullptr || c->count_.load(relaxed) != 0) return begin_slow(l, here, true);
         return meet(l, *sender, here);
     }
     if (c->count_.load(relaxed) == 0) {
@@ -244,7 +242,22 @@ sole_start begin_recv(chan_leaf& l) noexcept {
     }
     c->pop(l.slot);
     c->gate_.leave(here.ticket());
-    return end(l, chan_core::attempt::done, here);
+    return end(l, attempt::done, here);
+}
+
+sole_start begin_send(chan_leaf& l) noexcept {
+    return chan_core::send_short(l);
+}
+
+sole_start begin_recv(chan_leaf& l) noexcept {
+    return chan_core::recv_short(l);
+}
+
+bool chan_leaf::try_commit() noexcept {
+    const sole_start how =
+        way == direction::send ? chan_core::send_short(*this) : chan_core::recv_short(*this);
+    if (how == sole_start::held) channel->gate_.unlock();
+    return how == sole_start::done || how == sole_start::spent;
 }
 
 [[gnu::noinline]] sole_start chan_core::begin_slow(chan_leaf& l, worker& here,

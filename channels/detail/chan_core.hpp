@@ -84,7 +84,6 @@ public:
     enum class outcome : std::uint8_t { none, value, closed };
 
     spin_lock* gate() noexcept final;
-    bool rendezvous() const noexcept final { return true; }
     bool commit(wake_list& wakes) noexcept final;
     bool try_commit() noexcept final;
     void enlist() noexcept final;
@@ -96,8 +95,10 @@ public:
     outcome result = outcome::none;  // written by whoever commits
 
 protected:
-    chan_leaf(chan_core* c, direction d) noexcept : channel(c), way(d) {}
-    chan_leaf(chan_leaf&& other) noexcept : leaf(), channel(other.channel), way(other.way) {}
+    chan_leaf(chan_core* c, direction d) noexcept : channel(c), way(d) {
+        rendezvous = c != nullptr;
+    }
+    chan_leaf(chan_leaf&& other) noexcept : chan_leaf(other.channel, other.way) {}
     ~chan_leaf() = default;
 };
 
@@ -141,6 +142,9 @@ private:
         : element_(element), capacity_(capacity), plain_(element.word) {}
     ~chan_core() = default;
     void destroy() noexcept;
+    static inline sole_start send_short(chan_leaf& l) noexcept;
+    static inline sole_start recv_short(chan_leaf& l) noexcept;
+    static sole_start meet(chan_leaf& l, chan_leaf& waiting, worker& here) noexcept;
     /// The long way of begin_send() and begin_recv(); the gate was entered, or not.
     static sole_start begin_slow(chan_leaf& l, worker& here, bool entered) noexcept;
 

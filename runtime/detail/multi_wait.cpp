@@ -12,8 +12,9 @@ namespace sluice::detail {
 
 namespace {
 
-bool rendezvous_at(leaf& l) noexcept {
-    return l.rendezvous() && l.gate() != nullptr;
+leaf* with_index(leaf* const* leaves, std::uint32_t i) noexcept {
+    while ((*leaves)->index != i) ++leaves;
+    return *leaves;
 }
 
 // The distinct gates of all rendezvous leaves, locked in address order for the length of its life.
@@ -21,8 +22,7 @@ class gate_set {
 public:
     gate_set(leaf** leaves, std::uint32_t count, spin_lock** room) noexcept : gates_(room) {
         for (std::uint32_t i = 0; i != count; ++i) {
-            if (!leaves[i]->rendezvous()) continue;
-            if (spin_lock* const g = leaves[i]->gate()) gates_[size_++] = g;
+            if (leaves[i]->rendezvous) gates_[size_++] = leaves[i]->gate();
         }
         if (size_ > 1) {
             std::sort(gates_, gates_ + size_);
@@ -46,50 +46,21 @@ private:
 
 }  // namespace
 
-// Into `stack_room`, or for many leaves into the room behind them and the gates.
-const std::uint32_t* multi_wait::draw_order(
-    std::array<std::uint32_t, on_stack>& stack_room) noexcept {
-    auto* const order = count_ <= on_stack
-                            ? stack_room.data()
-                            : reinterpret_cast<std::uint32_t*>(leaves_ + 2 * std::size_t{count_});
-    if (choice_source* const chance = simulated_chance()) [[unlikely]]
-        chance->begin_order();
-    poll_order sink(order, this_threads_worker->random());
-    behaviour_->order(*this, sink);
-    return order;
+[[gnu::noinline]] std::uint64_t order_fraction(std::uint32_t n) noexcept {
+    return random_fraction(this_threads_worker->random(), n);
 }
 
-template <class Visit>
-bool multi_wait::poll(const std::uint32_t* order, Visit visit) noexcept {
-    for (std::uint32_t k = 0; k != count_; ++k) {
-        if (!visit(*leaves_[order[k]])) continue;
-        state_.store(order[k], relaxed);
-        return true;
-    }
-    return false;
-}
-
-bool multi_wait::attempt(leaf** leaves, std::uint32_t count, const behaviour& b) noexcept {
+bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, finisher finish,
+                       bool has_default) noexcept {
     leaves_ = leaves;
     count_ = count;
-    behaviour_ = &b;
-    // A winner that promised too much was asked once: it does not win again.
-    std::array<std::uint32_t, on_stack> room;
-    while (poll(draw_order(room), [](leaf& l) { return l.try_commit(); })) {
-        if (b.finish(*this)) return true;
-    }
-    if (choice_source* const chance = simulated_chance()) [[unlikely]]
-        chance->drawn_in_vain();
-    return false;
-}
-
-bool multi_wait::start(runnable* frame, bool has_default) noexcept {
+    finish_ = finish;
     has_default_ = has_default;
     frame_ = frame;
     active_ = true;
     do {
         if (wait_once()) return true;
-    } while (winner() != nothing && !behaviour_->finish(*this));
+    } while (winner() != nothing && !finish_(*this));
     active_ = false;
     return false;
 }
@@ -105,34 +76,32 @@ bool multi_wait::shares_a_gate() const noexcept {
 
 void multi_wait::own_leaves() noexcept {
     scheduler* const home = &this_threads_worker->owner();
-    for (std::uint32_t i = 0; i != count_; ++i) {
-        leaves_[i]->owner = this;
-        leaves_[i]->home = home;
-        leaves_[i]->index = i;
-        leaves_[i]->sole = false;
+    some_regain_ = false;
+    for (std::uint32_t k = 0; k != count_; ++k) {
+        leaf& l = *leaves_[k];
+        l.owner = this;
+        l.home = home;
+        l.sole = false;
+        some_regain_ |= l.regains;
     }
 }
 
 // One round of phases 2 and 3. True: suspended.
 bool multi_wait::wait_once() noexcept {
     std::array<spin_lock*, on_stack> stack_room;
-    // Behind many leaves there is room for the gates, and behind that for the order.
+    // Behind many leaves there is room for the gates.
     auto* const room =
         count_ <= on_stack ? stack_room.data() : reinterpret_cast<spin_lock**>(leaves_ + count_);
-    std::array<std::uint32_t, on_stack> order_room;
-    const std::uint32_t* const order = draw_order(order_room);
     wake_list wakes;
     {
         gate_set gates(leaves_, count_, room);
-        const auto commit = [&wakes](leaf& l) {
-            return rendezvous_at(l) ? l.commit(wakes) : l.try_commit();
-        };
-        if (poll(order, commit)) {
+        if (poll_together(wakes)) {
             gates.unlock();
             wakes.wake_all();
             return false;
         }
         if (has_default_) {
+            order_was_in_vain();
             state_.store(nothing, relaxed);
             return false;
         }
@@ -141,45 +110,59 @@ bool multi_wait::wait_once() noexcept {
         state_.store(enlisting, relaxed);  // published by the gates' release
         // In that order too: of cases at one channel its counterpart takes the first in line.
         for (std::uint32_t k = 0; k != count_; ++k) {
-            leaf& l = *leaves_[order[k]];
-            if (rendezvous_at(l)) l.enlist();
+            if (leaves_[k]->rendezvous) leaves_[k]->enlist();
         }
     }
-    enlist_one_sided(order, wakes);
-    if (choice_source* const chance = simulated_chance(); chance != nullptr && !shares_a_gate())
+    enlist_one_sided(wakes);
+    if (simulated_chance() != nullptr && state_.load(relaxed) == enlisting && !shares_a_gate())
         [[unlikely]]
-        chance->drawn_in_vain();
+        order_was_in_vain();
     give_up();
     std::uint32_t expected = enlisting;
     // release: pairs with the acquire in try_win(); the completer may ready the task from here on.
     if (state_.compare_exchange_strong(expected, parked, acq_rel, acquire)) return true;
     {
         const std::lock_guard settle(
-            *leaves_[expected]->gate());  // the winner's completer has delivered
+            *with_index(leaves_, expected)->gate());  // the winner's completer has delivered
     }
     retire();
     wakes.wake_all();
     return !regain();
 }
 
-void multi_wait::enlist_one_sided(const std::uint32_t* order, wake_list& wakes) noexcept {
+// Under the gates of all rendezvous leaves. True: one has won.
+bool multi_wait::poll_together(wake_list& wakes) noexcept {
     for (std::uint32_t k = 0; k != count_; ++k) {
-        const std::uint32_t i = order[k];
-        leaf& l = *leaves_[i];
+        leaf& l = *leaves_[k];
+        if (l.rendezvous ? !l.commit(wakes) : !l.try_commit()) continue;
+        state_.store(l.index, relaxed);
+        return true;
+    }
+    return false;
+}
+
+void multi_wait::enlist_one_sided(wake_list& wakes) noexcept {
+    for (std::uint32_t k = 0; k != count_; ++k) {
+        leaf& l = *leaves_[k];
+        if (l.rendezvous) continue;
         spin_lock* const gate = l.gate();
-        if (gate == nullptr || l.rendezvous()) continue;
+        if (gate == nullptr) continue;
         const std::lock_guard guard(*gate);
         if (state_.load(relaxed) != enlisting) return;
         if (!l.ready()) {
             l.enlist();
-        } else if (try_win(i) == claim_result::early) {
+        } else if (try_win(l.index) == claim_result::early) {
             l.commit(wakes);
             return;
         }
     }
 }
 
+// What is given up is taken back in the same order by whoever waits for the same.
 void multi_wait::give_up() noexcept {
+    if (!some_regain_) return;
+    std::sort(leaves_, leaves_ + count_,
+              [](const leaf* a, const leaf* b) { return a->index < b->index; });
     for (std::uint32_t i = 0; i != count_; ++i) {
         if (!leaves_[i]->regains) continue;
         if (state_.load(relaxed) != enlisting) return;
@@ -189,13 +172,14 @@ void multi_wait::give_up() noexcept {
 
 void multi_wait::retire() noexcept {
     const std::uint32_t won = winner();
-    for (std::uint32_t i = 0; i != count_; ++i) {
-        if (i != won) leaves_[i]->retract();
+    for (std::uint32_t k = 0; k != count_; ++k) {
+        if (leaves_[k]->index != won) leaves_[k]->retract();
     }
 }
 
 // False: a leaf readies this object later, perhaps already; then it goes on from there.
 bool multi_wait::regain() noexcept {
+    if (!some_regain_) return true;
     const std::uint32_t won = winner();
     while (regained_ != count_) {
         const std::uint32_t i = regained_++;
@@ -204,11 +188,15 @@ bool multi_wait::regain() noexcept {
     return true;
 }
 
+const leaf& multi_wait::at(std::uint32_t i) const noexcept {
+    return *with_index(leaves_, i);
+}
+
 const leaf* multi_wait::regaining() const noexcept {
     if (regained_ != 0) return leaves_[regained_ - 1];
     // acquire: pairs with the release in try_win(); who claims a leaf has unlinked it before.
     const std::uint32_t won = state_.load(acquire);
-    return won < count_ && leaves_[won]->linked() ? leaves_[won] : nullptr;
+    return won < count_ && at(won).linked() ? &at(won) : nullptr;
 }
 
 // Runs on a worker, which has taken this object from its queue: a leaf has won, or got back what it
@@ -217,7 +205,7 @@ void multi_wait::resumed(void* self) {
     auto& wait = *static_cast<multi_wait*>(static_cast<runnable*>(self));
     if (wait.regained_ == 0) wait.retire();
     if (!wait.regain()) return;
-    while (wait.winner() != nothing && !wait.behaviour_->finish(wait)) {
+    while (wait.winner() != nothing && !wait.finish_(wait)) {
         if (wait.wait_once()) return;
     }
     wait.active_ = false;

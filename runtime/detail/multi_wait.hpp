@@ -9,12 +9,12 @@
 // is final.
 //
 // The phases
-//   1. Attempt, before the task is suspended: the leaves are polled in the order that the operation
-//      gives (a select shuffles its cases, within() asks its two sides in turn), each under its own
-//      gate. No leaf of this wait is linked yet, so nobody can claim it, and committing needs only
-//      the counterpart's claim.
+//   1. Attempt, before the task is suspended: the operation polls its leaves in its order (a select
+//      shuffles its cases, within() asks its two sides in turn), each under its own gate. No leaf of
+//      this wait is linked yet, so nobody can claim it, and committing needs only the counterpart's
+//      claim.
 //   2. Enlist, where start() begins: the gates of all rendezvous leaves are taken, each once, in
-//      address order. All leaves are polled again, in the same manner but those of channels at one
+//      address order. All leaves are polled again, in the same order but those of channels at one
 //      moment; then these are linked, the gates are released, and the one-sided leaves are linked
 //      one by one, each under its own gate, until one is found ready or the wait is won. When all
 //      stand in line, leaves that must give something up for the wait do so (leaf::give_up()).
@@ -33,59 +33,57 @@
 // claim two state words at once).
 #pragma once
 
-#include <array>
 #include <utility>
 
 #include <sluice/runtime/detail/waiter.hpp>
 
 namespace sluice::detail {
 
-/// The order in which the leaves of a wait are polled.
-class poll_order {
-public:
-    poll_order(std::uint32_t* room, random_source& random) noexcept
-        : next_(room), random_(random) {}
-    void add(std::uint32_t leaf_index) noexcept { *next_++ = leaf_index; }
+/// Of a random order of n: a fraction of 2^64, of which the caller takes the whole part of n times
+/// that. A simulation decides it for n > 1.
+std::uint64_t order_fraction(std::uint32_t n) noexcept;
 
-    /// Calls visit(k) for each k below n, in random order. `room` holds n numbers.
-    template <class Visit>
-    void shuffled(std::uint32_t* room, std::uint32_t n, Visit visit) noexcept {
-        // One draw is enough for a few: each step takes the whole part, and leaves the fraction.
-        std::uint64_t fraction = random_fraction(random_, n);
-        if (n == 2) {  // most selects; the same as below
-            const auto first = static_cast<std::uint32_t>(fraction >> 63);
-            visit(first);
-            visit(1 - first);
-            return;
-        }
-        for (std::uint32_t k = 0; k != n; ++k) room[k] = k;
-        for (std::uint32_t k = 0; k != n; ++k) {
-            if (k >= enough_for) fraction = random_.next();
-            const wide scaled = static_cast<wide>(fraction) * (n - k);
-            std::swap(room[k], room[k + static_cast<std::uint32_t>(scaled >> 64)]);
-            fraction = static_cast<std::uint64_t>(scaled);
-            visit(room[k]);
-        }
-    }
-
-private:
+/// Calls visit(k) for each k below n, in random order, until one gives true; gives whether one did.
+/// `room` holds n numbers.
+template <class Visit>
+[[gnu::always_inline]] inline bool in_random_order(std::uint32_t* room, std::uint32_t n,
+                                                   Visit visit) noexcept {
     __extension__ typedef unsigned __int128 wide;
-    static constexpr std::uint32_t enough_for = 8;
+    constexpr std::uint32_t enough_for =
+        8;  // one fraction: each step leaves what is behind its point
+    std::uint64_t fraction = order_fraction(n);
+    if (n == 2) {  // most selects; the same as below
+        const auto first = static_cast<std::uint32_t>(fraction >> 63);
+        return visit(first) || visit(1 - first);
+    }
+    for (std::uint32_t k = 0; k != n; ++k) room[k] = k;
+    for (std::uint32_t k = 0; k != n; ++k) {
+        if (k >= enough_for) fraction = order_fraction(1);
+        const wide scaled = static_cast<wide>(fraction) * (n - k);
+        std::swap(room[k], room[k + static_cast<std::uint32_t>(scaled >> 64)]);
+        fraction = static_cast<std::uint64_t>(scaled);
+        if (visit(room[k])) return true;
+    }
+    return false;
+}
 
-    std::uint32_t* next_;
-    random_source& random_;
-};
+/// What a simulation is told of an order: that one is about to be drawn, and that the latest made
+/// no difference.
+inline void order_begins() noexcept {
+    if (choice_source* const chance = simulated_chance()) [[unlikely]]
+        chance->begin_order();
+}
+inline void order_was_in_vain() noexcept {
+    if (choice_source* const chance = simulated_chance()) [[unlikely]]
+        chance->drawn_in_vain();
+}
 
 class multi_wait : public runnable {
 public:
-    /// What the wait needs of its operation.
-    struct behaviour {
-        void (*order)(multi_wait&, poll_order&) noexcept;  // gives every leaf once
-        bool (*finish)(
-            multi_wait&) noexcept;  // completes what the winner only promised; false: start over
-    };
+    /// Completes what the winner of the wait only promised. False: start over.
+    using finisher = bool (*)(multi_wait&) noexcept;
 
-    /// An operation with more leaves than this brings `leaves` with room for three times as many.
+    /// An operation with more leaves than this brings `leaves` with room for twice as many.
     static constexpr std::uint32_t on_stack = 16;
     static constexpr std::uint32_t nothing = 0xffff'fffdu;  // winner() when `otherwise` was taken
 
@@ -96,12 +94,20 @@ public:
     /// The task is being destroyed: makes sure that nobody touches a leaf any more.
     void abandon() noexcept;
 
-    /// Tries what need not wait; the leaves must stay until the wait is over. True: it is.
-    bool attempt(leaf** leaves, std::uint32_t count, const behaviour& b) noexcept;
+    /// Of an attempt that needs no wait: has leaf i won?
+    template <class Leaf>
+    bool try_at_once(Leaf& l, std::uint32_t i) noexcept {
+        l.index = i;
+        if (!l.try_commit()) return false;
+        state_.store(i, relaxed);
+        return true;
+    }
 
-    /// After an attempt in vain: waits. True: the task is parked, and nothing of it may be touched.
-    /// False: it goes on at once.
-    bool start(runnable* frame, bool has_default) noexcept;
+    /// After an attempt in vain: waits, in `frame`. `leaves` are all, in the order of the attempt;
+    /// they and their list must stay until the wait is over. True: the task is parked, and nothing
+    /// of it may be touched. False: it goes on at once.
+    bool start(runnable* frame, leaf** leaves, std::uint32_t count, finisher finish,
+               bool has_default) noexcept;
 
     std::uint32_t winner() const noexcept { return state_.load(relaxed); }
 
@@ -128,7 +134,7 @@ public:
     /// Of a wait that is decided: the leaf that has yet to take back what it gave up, or null.
     const leaf* regaining() const noexcept;
     std::uint32_t count() const noexcept { return count_; }
-    const leaf& at(std::uint32_t i) const noexcept { return *leaves_[i]; }
+    const leaf& at(std::uint32_t i) const noexcept;
 
 private:
     static constexpr std::uint32_t enlisting = 0xffff'ffffu;
@@ -139,22 +145,21 @@ private:
     bool wait_once() noexcept;
     void own_leaves() noexcept;
     bool shares_a_gate() const noexcept;
-    const std::uint32_t* draw_order(std::array<std::uint32_t, on_stack>& stack_room) noexcept;
-    template <class Visit>
-    bool poll(const std::uint32_t* order, Visit visit) noexcept;
-    void enlist_one_sided(const std::uint32_t* order, wake_list& wakes) noexcept;
+    bool poll_together(wake_list& wakes) noexcept;
+    void enlist_one_sided(wake_list& wakes) noexcept;
     void give_up() noexcept;
     void retire() noexcept;
     bool regain() noexcept;
 
     // The task's worker only, and constant while parked.
-    leaf** leaves_ = nullptr;
+    leaf** leaves_ = nullptr;  // in the order of the attempt; if some regain, later by their index
     std::uint32_t count_ = 0;
     bool has_default_ = false;
+    bool some_regain_ = false;
     bool active_ = false;         // between start() and the task's resumption
     std::uint32_t regained_ = 0;  // how many leaves regain() has come to; 0: not retired yet
     runnable* frame_ = nullptr;
-    const behaviour* behaviour_ = nullptr;
+    finisher finish_ = nullptr;
     // Anyone, by compare-and-swap.
     atomic<std::uint32_t> state_{nothing};
 };

@@ -78,10 +78,6 @@ public:
     /// without an end).
     virtual spin_lock* gate() noexcept = 0;
 
-    /// True for sources where two parties commit together (channels): a select holds all their
-    /// gates at once.
-    virtual bool rendezvous() const noexcept { return false; }
-
     /// Gate held. Whether commit() would succeed; asked of one-sided sources only.
     virtual bool ready() noexcept { return false; }
 
@@ -118,6 +114,8 @@ public:
     scheduler* home = nullptr;  // where the owner is readied
     std::uint32_t index = 0;    // among the leaves of the multi_wait
     bool sole = true;           // unlinking claims it
+    bool rendezvous = false;    // two parties commit together (at a channel, not a nil one): a wait
+                                // holds the gates of all such leaves at once; constant
     bool regains = false;       // gives something up to wait (a cond its mutex); constant
     // Under the gate.
     bool pinned = false;  // the claimer has pinned `home`

@@ -110,8 +110,10 @@ public:
         : leaf_(c, guard, true), predicate_(std::move(p)) {}
     cond_until_operation(cond_until_operation&&) noexcept = default;
 
-    void bind(detail::leaf_sink& sink) noexcept { sink.add(leaf_); }
-    void order(detail::poll_order& o, std::uint32_t base) const noexcept { o.add(base); }
+    template <class Visit>
+    bool visit(std::uint32_t base, Visit& v) noexcept {
+        return v(leaf_, base);
+    }
     bool finish(std::size_t) noexcept {
         try {
             return predicate_();
