@@ -1,12 +1,12 @@
 // The resident memory of a task that waits on a channel. What the kernel keeps for a thread is not
 // in the figure for threads.
 
+#include "measure.hpp"
+
 #include <sluice/channels/chan.hpp>
-#include <sluice/runtime/run.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
-#include <benchmark/benchmark.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -30,7 +30,8 @@ sluice::task<> wait_at(sluice::chan<> gate, sluice::wait_group* ready, sluice::w
     ended->done();
 }
 
-sluice::task<> park_tasks(int n, double* bytes) {
+sluice::task<std::optional<double>> park_tasks() {
+    constexpr int n = 1'000'000;
     auto gate = sluice::make_chan<>();
     sluice::wait_group ready;
     sluice::wait_group ended;
@@ -39,12 +40,14 @@ sluice::task<> park_tasks(int n, double* bytes) {
     ended.add(n);
     for (int i = 0; i < n; ++i) sluice::go(wait_at, gate, &ready, &ended);
     co_await ready.wait();
-    *bytes = resident_bytes() - before;
+    const double bytes = resident_bytes() - before;
     gate.close();
     co_await ended.wait();
+    co_return bytes / n;
 }
 
-double park_threads(int n) {
+std::optional<double> park_threads() {
+    constexpr int n = 4'000;
     std::latch gate(1);
     std::latch ready(n);
     std::vector<std::jthread> threads;
@@ -58,24 +61,10 @@ double park_threads(int n) {
     ready.wait();
     const double bytes = resident_bytes() - before;
     gate.count_down();
-    return bytes;
+    return bytes / n;
 }
 
-void tasks(benchmark::State& state) {
-    constexpr int n = 1'000'000;
-    double bytes = 0;
-    for (auto _ : state) sluice::run(park_tasks, n, &bytes);
-    state.counters["bytes"] = bytes / n;
-}
-
-void threads(benchmark::State& state) {
-    constexpr int n = 4'000;
-    double bytes = 0;
-    for (auto _ : state) bytes = park_threads(n);
-    state.counters["bytes"] = bytes / n;
-}
-
-BENCHMARK(tasks)->Name("parked_memory/sluice")->Iterations(1)->UseRealTime();
-BENCHMARK(threads)->Name("parked_memory/threads")->Iterations(1)->UseRealTime();
+const measured tasks("parked_memory", park_tasks);
+const measured threads("parked_memory", park_threads);
 
 }  // namespace

@@ -44,7 +44,7 @@ NOT_WITH_THREADS = {"select_2", "select_4", "ping_pong_select", "skynet", "with_
 
 
 class Peers:
-    """Measures a subject with each peer: ns an operation, or bytes."""
+    """Measures a subject with each peer: ns an operation, or a figure of its own."""
 
     def __init__(self, build, go, min_time):
         self.program = build / "bench" / "sluice_bench"
@@ -75,7 +75,7 @@ class Peers:
         (result,) = json.loads(output_of(command, cpus))["benchmarks"]
         if result.get("error_occurred"):
             raise Failed(f"{name}: {result['error_message']}")
-        return result.get("bytes", result["real_time"])
+        return result.get("figure", result["real_time"])
 
 
 def measure_in_turn(peers, subject, cpus, repetitions):
