@@ -1,6 +1,7 @@
 // Four tasks take jobs of about a microsecond of arithmetic from a buffer of 128, and the same
 // arithmetic alone, to compare with.
 
+#include "arithmetic.hpp"
 #include "measure.hpp"
 #include "thread_channel.hpp"
 
@@ -14,35 +15,17 @@
 namespace {
 
 constexpr int workers = 4;
-
-/// How many different jobs there are, so that the sum of all results is cheap to foresee.
-constexpr std::uint64_t kinds = 16;
-
-/// A job: a chain of shifts that no compiler can shorten.
-std::uint64_t arithmetic(std::uint64_t x) {
-    for (int round = 0; round < 650; ++round) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-    }
-    return x;
-}
-
-std::uint64_t expected_sum(std::uint64_t n) {
-    std::uint64_t sum = 0;
-    for (std::uint64_t kind = 0; kind < kinds; ++kind) sum += arithmetic(kind) * (n / kinds);
-    return sum;
-}
+constexpr int job = 1;  // microseconds
 
 bool arithmetic_alone(std::int64_t n) {
     std::uint64_t sum = 0;
-    for (std::int64_t i = 0; i < n; ++i) sum += arithmetic(i % kinds);
-    return sum == expected_sum(n);
+    for (std::int64_t i = 0; i < n; ++i) sum += arithmetic(i % kinds, job);
+    return sum == expected_sum(n, job);
 }
 
 sluice::task<> work(sluice::chan<std::uint64_t> jobs, sluice::chan<std::uint64_t> sums) {
     std::uint64_t sum = 0;
-    while (auto job = co_await jobs.recv()) sum += arithmetic(*job);
+    while (auto next = co_await jobs.recv()) sum += arithmetic(*next, job);
     co_await sums.send(sum);
 }
 
@@ -57,7 +40,7 @@ sluice::task<bool> pool(std::int64_t n) {
         const auto part = co_await sums.recv();
         sum += *part;
     }
-    co_return sum == expected_sum(n);
+    co_return sum == expected_sum(n, job);
 }
 
 sluice::task<bool> arithmetic_in_task(std::int64_t n) {
@@ -71,14 +54,14 @@ bool pool_threads(std::int64_t n) {
     for (int w = 0; w < workers; ++w) {
         threads.emplace_back([&] {
             std::uint64_t part = 0;
-            while (auto job = jobs.recv()) part += arithmetic(*job);
+            while (auto next = jobs.recv()) part += arithmetic(*next, job);
             sum += part;
         });
     }
     for (std::int64_t i = 0; i < n; ++i) jobs.send(i % kinds);
     jobs.close();
     threads.clear();
-    return sum == expected_sum(n);
+    return sum == expected_sum(n, job);
 }
 
 const measured alone("arithmetic", 160'000, arithmetic_in_task);
