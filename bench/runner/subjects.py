@@ -36,7 +36,8 @@ SUBJECTS = {
     "sharded_map": Bar(2),
     "sync_map": Bar(2),
 }
-POOL_SCALING = Bar(1.8)
+# How many times faster two workers are to be than one.
+SCALING = {"worker_pool": Bar(1.8)}
 
 UNITS = {"parked_memory": ("bytes", 1), "sieve": ("ms", 1e6), "skynet": ("ms", 1e6)}  # else ns
 NOT_WITH_THREADS = {"select_2", "select_4", "ping_pong_select", "skynet", "with_cancel",
@@ -109,7 +110,7 @@ class Row(typing.NamedTuple):
 
 def compare_subjects(subjects, peers, options):
     """Prints the table; gives whether a bar was missed, and the rows."""
-    columns = {"workload": 21, "unit": 5, "sluice": 9, "Go": 9, "times faster": 0, "spread": 15,
+    columns = {"workload": 25, "unit": 5, "sluice": 9, "Go": 9, "times faster": 0, "spread": 15,
                "threads": 9}
     table = Table(columns, options.bars)
     rows = []
@@ -129,7 +130,7 @@ def compare_subjects(subjects, peers, options):
 
     for subject in subjects:
         ours = compare(subject, subject, options.workers, SUBJECTS[subject])
-        if subject == "worker_pool" and options.workers == 2:
-            scaling = ratios(compare("worker_pool, 1 worker", subject, 1), ours)
-            show(Row("  1 to 2 workers", "times", [], [], [], scaling, [], POOL_SCALING))
+        if subject in SCALING and options.workers == 2:
+            scaling = ratios(compare(f"{subject}, 1 worker", subject, 1), ours)
+            show(Row("  1 to 2 workers", "times", [], [], [], scaling, [], SCALING[subject]))
     return table.missed, rows
