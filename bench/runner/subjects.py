@@ -25,6 +25,7 @@ SUBJECTS = {
     "skynet": Bar(8),
     "mutex": Bar(1.5),
     "mutex_contended": Bar(4),
+    "rw_mutex": Bar(1),
     "with_cancel": Bar(3),
     "with_timeout": Bar(5),
     "timer_stop": Bar(5),
