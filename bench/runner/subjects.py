@@ -30,6 +30,7 @@ SUBJECTS = {
     "with_timeout": Bar(5),
     "cancel_children": Bar(3),
     "after_func": Bar(4),
+    "context_value": Bar(3),
     "timer_stop": Bar(5),
     "arithmetic": None,
     "worker_pool": None,
@@ -44,7 +45,7 @@ SCALING = {"worker_pool": Bar(1.8)}
 
 UNITS = {"parked_memory": ("bytes", 1), "sieve": ("ms", 1e6), "skynet": ("ms", 1e6)}  # else ns
 NOT_WITH_THREADS = {"select_2", "select_4", "ping_pong_select", "skynet", "with_cancel",
-                    "with_timeout", "cancel_children", "after_func", "timer_stop"}
+                    "with_timeout", "cancel_children", "after_func", "context_value", "timer_stop"}
 
 
 class Peers:
