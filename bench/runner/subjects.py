@@ -32,6 +32,7 @@ SUBJECTS = {
     "after_func": Bar(4),
     "context_value": Bar(3),
     "timer_stop": Bar(5),
+    "sleep_lateness": Bar(1),
     "arithmetic": None,
     "worker_pool": None,
     "pool_jobs": Bar(3),
@@ -43,7 +44,12 @@ SUBJECTS = {
 # How many times faster two workers are to be than one.
 SCALING = {"worker_pool": Bar(1.8)}
 
-UNITS = {"parked_memory": ("bytes", 1), "sieve": ("ms", 1e6), "skynet": ("ms", 1e6)}  # else ns
+UNITS = {
+    "parked_memory": ("bytes", 1),
+    "sleep_lateness": ("us", 1),
+    "sieve": ("ms", 1e6),
+    "skynet": ("ms", 1e6),
+}  # else ns
 NOT_WITH_THREADS = {"select_2", "select_4", "ping_pong_select", "skynet", "with_cancel",
                     "with_timeout", "cancel_children", "after_func", "context_value", "timer_stop"}
 
