@@ -35,6 +35,7 @@ SUBJECTS = {
     "sleep_lateness": Bar(1),
     "arithmetic": None,
     "worker_pool": None,
+    "fan_out": Bar(1),
     "pool_jobs": Bar(3),
     "pub_sub": Bar(2),
     "semaphore": Bar(3),
@@ -42,7 +43,7 @@ SUBJECTS = {
     "sync_map": Bar(2),
 }
 # How many times faster two workers are to be than one.
-SCALING = {"worker_pool": Bar(1.8)}
+SCALING = {"worker_pool": Bar(1.8), "fan_out": Bar(1.8)}
 
 UNITS = {
     "parked_memory": ("bytes", 1),
