@@ -19,6 +19,20 @@ func pingPong(n int) bool {
 	return correct
 }
 
+// pingPongPairs has eight pairs do so at once.
+func pingPongPairs(n int) bool {
+	const pairs = 8
+	results := make(chan bool)
+	for p := 0; p < pairs; p++ {
+		go func() { results <- pingPong(n / pairs) }()
+	}
+	correct := true
+	for p := 0; p < pairs; p++ {
+		correct = <-results && correct
+	}
+	return correct
+}
+
 func sendUntilDone(ctx context.Context, out chan<- int, v int) bool {
 	select {
 	case out <- v:
@@ -61,5 +75,6 @@ func pingPongSelect(n int) bool {
 
 func init() {
 	register("ping_pong", 1_000_000, pingPong)
+	register("ping_pong_pairs", 2_000_000, pingPongPairs)
 	register("ping_pong_select", 500_000, pingPongSelect)
 }

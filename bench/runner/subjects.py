@@ -20,6 +20,7 @@ SUBJECTS = {
     "select_2": Bar(3),
     "select_4": Bar(3.5),
     "ping_pong_select": Bar(5),
+    "ping_pong_pairs": None,
     "ring": Bar(12),
     "sieve": Bar(5),
     "skynet": Bar(8),
@@ -43,7 +44,7 @@ SUBJECTS = {
     "sync_map": Bar(2),
 }
 # How many times faster two workers are to be than one.
-SCALING = {"worker_pool": Bar(1.8), "fan_out": Bar(1.8)}
+SCALING = {"worker_pool": Bar(1.8), "fan_out": Bar(1.8), "ping_pong_pairs": Bar(1.6)}
 
 UNITS = {
     "parked_memory": ("bytes", 1),
