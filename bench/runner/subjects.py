@@ -12,6 +12,7 @@ SUBJECTS = {
     "spawn_join": Bar(10),
     "parked_memory": Bar(200, at_most=True),  # bytes, ours
     "yield": Bar(8),
+    "spread": Bar(100, at_most=True),  # microseconds, ours
     "ping_pong": Bar(10),
     "spsc": Bar(4),
     "mpmc": Bar(3),
@@ -48,6 +49,7 @@ SCALING = {"worker_pool": Bar(1.8), "fan_out": Bar(1.8), "ping_pong_pairs": Bar(
 
 UNITS = {
     "parked_memory": ("bytes", 1),
+    "spread": ("us", 1),
     "sleep_lateness": ("us", 1),
     "sieve": ("ms", 1e6),
     "skynet": ("ms", 1e6),
