@@ -17,6 +17,8 @@ SUBJECTS = {
     "spsc": Bar(4),
     "mpmc": Bar(3),
     "mpmc_unbuffered": Bar(10),
+    "suite_channel": None,
+    "suite_channel_4": None,
     "send_recv": Bar(3),
     "select_2": Bar(3),
     "select_4": Bar(3.5),
@@ -51,11 +53,14 @@ UNITS = {
     "parked_memory": ("bytes", 1),
     "spread": ("us", 1),
     "sleep_lateness": ("us", 1),
+    "suite_channel": ("ms", 1e6),
+    "suite_channel_4": ("ms", 1e6),
     "sieve": ("ms", 1e6),
     "skynet": ("ms", 1e6),
 }  # else ns
-NOT_WITH_THREADS = {"select_2", "select_4", "ping_pong_select", "skynet", "with_cancel",
-                    "with_timeout", "cancel_children", "after_func", "context_value", "timer_stop"}
+NOT_WITH_THREADS = {"suite_channel", "suite_channel_4", "select_2", "select_4", "ping_pong_select",
+                    "skynet", "with_cancel", "with_timeout", "cancel_children", "after_func",
+                    "context_value", "timer_stop"}
 
 
 class Peers:
