@@ -48,7 +48,9 @@ SUBJECTS = {
 }
 # How many times faster two workers are to be than one.
 SCALING = {"worker_pool": Bar(1.8), "fan_out": Bar(1.8), "ping_pong_pairs": Bar(1.6)}
+SECOND_WORKER = Bar(0.9)  # the same for all subjects
 
+NANOSECONDS = "ns", 1
 UNITS = {
     "parked_memory": ("bytes", 1),
     "spread": ("us", 1),
@@ -57,7 +59,7 @@ UNITS = {
     "suite_channel_4": ("ms", 1e6),
     "sieve": ("ms", 1e6),
     "skynet": ("ms", 1e6),
-}  # else ns
+}  # else nanoseconds
 NOT_WITH_THREADS = {"suite_channel", "suite_channel_4", "select_2", "select_4", "ping_pong_select",
                     "skynet", "with_cancel", "with_timeout", "cancel_children", "after_func",
                     "context_value", "timer_stop"}
@@ -98,16 +100,19 @@ class Peers:
         return result.get("figure", result["real_time"])
 
 
-def measure_in_turn(peers, subject, cpus, repetitions):
-    """Gives a list of figures for each peer, None where there is none."""
-    measured = {"sluice": [], "go": [], "threads": []}
+def measure_in_turn(subject, measurements, repetitions):
+    """Gives a list of figures for each measurement, a function and its processors; None where there
+    is no figure."""
+    _, scale = UNITS.get(subject, NANOSECONDS)
+    measured = [[] for _ in measurements]
     for _ in range(repetitions):
-        for peer, values in measured.items():
+        for (measure, cpus), values in zip(measurements, measured):
             try:
-                values.append(getattr(peers, peer)(subject, cpus))
+                value = measure(subject, cpus)
             except Failed as failure:
                 print(failure, file=sys.stderr)
-                values.append(None)
+                value = None
+            values.append(value and value / scale)
     return measured
 
 
@@ -141,9 +146,10 @@ def compare_subjects(subjects, peers, options):
                   row.judged())
 
     def compare(label, subject, workers, bar=None):
-        measured = measure_in_turn(peers, subject, processors(workers), options.repetitions)
-        unit, scale = UNITS.get(subject, ("ns", 1))
-        ours, go, threads = ([v and v / scale for v in values] for values in measured.values())
+        cpus = processors(workers)
+        measurements = [(peer, cpus) for peer in (peers.sluice, peers.go, peers.threads)]
+        ours, go, threads = measure_in_turn(subject, measurements, options.repetitions)
+        unit, _ = UNITS.get(subject, NANOSECONDS)
         show(Row(label, unit, ours, go, threads, ratios(go, ours), ratios(threads, ours), bar))
         return ours
 
@@ -153,3 +159,22 @@ def compare_subjects(subjects, peers, options):
             scaling = ratios(compare(f"{subject}, 1 worker", subject, 1), ours)
             show(Row("  1 to 2 workers", "times", [], [], [], scaling, [], SCALING[subject]))
     return table.missed, rows
+
+
+def compare_second_worker(subjects, peers, options):
+    """Prints ours with one worker beside ours with two; gives whether a bar was missed."""
+    if len(processors(2)) < 2:
+        sys.exit("the comparison with one worker needs two processors")
+    measurements = [(peers.sluice, processors(workers)) for workers in (1, 2)]
+    table = Table({"workload": 25, "unit": 5, "1 worker": 9, "2 workers": 9, "times faster": 0,
+                   "spread": 15}, options.bars)
+    for subject in subjects:
+        bar = SUBJECTS[subject]
+        if bar and bar.at_most:
+            continue  # its figure is no speed
+        one, two = measure_in_turn(subject, measurements, options.repetitions)
+        faster = ratios(one, two)
+        unit, _ = UNITS.get(subject, NANOSECONDS)
+        table.row([subject, unit, number(median(one)), number(median(two)),
+                   number(median(faster)), spread(faster)], (median(faster), SECOND_WORKER))
+    return table.missed
