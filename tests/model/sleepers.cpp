@@ -32,7 +32,7 @@ struct protocol {
     bool recheck = true;
     bool search_ends = true;
     bool last_searcher_picks = true;
-    bool searches_after_recheck = true;
+    bool searches_after_recheck = true;  // counted so from the moment it is awake
 };
 
 class pool {
@@ -41,7 +41,8 @@ public:
 
     explicit pool(protocol p, bool foreign = false) : protocol_(p), foreign_(foreign) {}
 
-    // Worker 0, which runs nothing. A foreign thread uses the same queue here, as if it had a lock.
+    // Worker 0, which runs nothing. For a foreign thread its queue stands for the global one: then
+    // others take from it whether they search or not.
     void push_all() {
         for (int i = 0; i != thieves; ++i) {
             check(queues_[0].push(prepared(all_[i], i)), "the queue is full");
@@ -53,22 +54,26 @@ public:
     void work(int me) {
         threads_[me].store(model::this_thread(), release);
         bool searching = false;
-        bool rechecked = false;
         for (;;) {
-            const bool unsearched = !protocol_.searches_after_recheck && rechecked;
-            if (!searching && !unsearched) searching = sleepers_.start_searching();
-            runnable* const r = searching || unsearched ? steal(me) : nullptr;
-            if (r != nullptr) {
+            if (runnable* const r = find(me, searching)) {
                 if (searching) end_search();
                 model::run(r);
                 meet();
                 return;
             }
-            rechecked = sleep(me, searching);
+            sleep(me, searching);
         }
     }
 
 private:
+    runnable* find(int me, bool& searching) {
+        if (foreign_) {
+            if (runnable* const r = queues_[0].steal_into(queues_[me])) return r;
+        }
+        if (!searching) searching = sleepers_.start_searching();
+        return searching ? steal(me) : nullptr;
+    }
+
     runnable* steal(int me) {
         for (int i = 0; i <= thieves; ++i) {
             if (i == me) continue;
@@ -86,20 +91,23 @@ private:
         if (sleepers_.stop_searching() && protocol_.last_searcher_picks) wake(sleepers_.pick());
     }
 
-    // True: there was no need to.
-    bool sleep(int me, bool& searching) {
+    void sleep(int me, bool& searching) {
         const bool seen_before = !protocol_.announce_first && work_visible();
         sleepers_.announce(me, searching);
         if (protocol_.heavy) heavy_fence();
         const bool seen = protocol_.announce_first ? work_visible() : seen_before;
-        const bool stay = protocol_.recheck && seen;
-        if (stay) {
-            cpu_relax();  // work that a searching worker takes: let it
-        } else {
+        if (!protocol_.recheck || !seen) {
             park();
+            searching = !sleepers_.withdraw(me);
+            return;
         }
-        searching = !sleepers_.withdraw(me);
-        return stay;
+        if (protocol_.searches_after_recheck) {
+            sleepers_.withdraw_searching(me);
+            searching = true;
+        } else {
+            searching = !sleepers_.withdraw(me);
+        }
+        cpu_relax();  // work that another searching worker takes: let it
     }
 
     void meet() {
@@ -151,7 +159,7 @@ TEST_CASE("sleepers: the explorer finds the lost wakeup when a step of the proto
     model::require_found(two_tasks_for_two({.announce_first = false}), "lost wakeup");
     model::require_found(two_tasks_for_two({.last_searcher_picks = false}), "lost wakeup");
     model::require_found(two_tasks_for_two({.search_ends = false}), "lost wakeup");
-    model::require_found(two_tasks_for_two({.searches_after_recheck = false}), "lost wakeup");
+    model::require_found(two_tasks_for_two({.searches_after_recheck = false}, true), "lost wakeup");
 }
 
 TEST_CASE("sleepers: picking and withdrawing agree on who was idle") {
