@@ -12,6 +12,10 @@
 //   fence) loads thief_; the thief stores thief_, then (heavy fence) loads owner_. One of them sees
 //   the other. An owner that sees a thief steps back and waits for it, some microseconds; a thief
 //   that sees the owner gives up.
+//   So item_ publishes nothing by itself: a thief that is past its check and finds the entry of
+//   some put() has seen owner_ false as that put() left it, or later. For if its heavy fence came
+//   after that put()'s light fence, it saw owner_ true before it saw it false; and if it came
+//   before, that put() saw the thief, and stored the entry after it was gone.
 //
 // Rejected: an exchange in put() and take() (20 ns more for a ping-pong round trip).
 #pragma once
@@ -29,9 +33,9 @@ public:
     runnable* put(runnable* r) noexcept {
         enter();
         runnable* const old = item_.load(relaxed);
-        // release: pairs with the acquire in steal(); publishes what r points to.
-        item_.store(r, release);
-        // release: pairs with the acquire in steal(); the entry seen there is the current one.
+        item_.store(r, relaxed);
+        // release: pairs with the acquire of owner_ in steal(); the entry seen there is the current
+        // one, and whole.
         owner_.store(false, release);
         return old;
     }
@@ -43,14 +47,16 @@ public:
 
     /// Any other thread. Null: nothing there, or the owner or another thief is at it.
     runnable* steal() noexcept {
+        // acquire: pairs with the release below; the entry that another thief took is gone.
         if (item_.load(relaxed) == nullptr || thief_.exchange(true, acquire)) return nullptr;
         heavy_fence();
         runnable* r = nullptr;
+        // acquire: pairs with the release in put().
         if (!owner_.load(acquire)) {
-            r = item_.load(acquire);
+            r = item_.load(relaxed);
             item_.store(nullptr, relaxed);
         }
-        // release: pairs with the acquire in enter(); the owner sees the slot as we left it.
+        // release: pairs with the acquires in enter() and above; they see the slot as we left it.
         thief_.store(false, release);
         return r;
     }
@@ -62,6 +68,7 @@ private:
         for (;;) {
             owner_.store(true, relaxed);
             light_fence();
+            // acquire: pairs with the release in steal().
             if (!thief_.load(acquire)) [[likely]]
                 return;
             give_way();
@@ -69,6 +76,7 @@ private:
     }
 
     [[gnu::noinline]] void give_way() noexcept {
+        // release: as in put(), whose false this one covers.
         owner_.store(false, release);
         spin_wait wait;
         while (thief_.load(relaxed)) wait.pause();
