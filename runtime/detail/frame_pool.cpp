@@ -2,7 +2,6 @@
 
 #include <sys/mman.h>
 
-#include <algorithm>
 #include <mutex>
 #include <new>
 
@@ -13,10 +12,6 @@ namespace {
 // Every pool that was ever made; never freed, so that late releases and leak checkers find them.
 constinit frame_pool* all_pools = nullptr;
 constinit spin_lock all_pools_lock;
-
-// How many blocks ahead of its use a free one is fetched into the cache: the core it comes back
-// from has written to it.
-constexpr std::uint32_t fetched_ahead = 8;
 
 // Zeroed memory: a header of size 0 ends a walk. Throws std::bad_alloc.
 std::byte* map_pages(std::size_t size) {
@@ -72,7 +67,7 @@ frame_pool& frame_pool::lease() {
 }
 
 void frame_pool::give_back(frame_pool& pool) noexcept {
-    for (parcel& p : pool.outgoing_) flush(p);
+    for (parcel& p : pool.outgoing_) p.send();
     const std::lock_guard guard(all_pools_lock);
     pool.leased_ = false;
 }
@@ -95,40 +90,19 @@ void frame_pool::deallocate(void* memory) noexcept {
     } else if (this_threads_pool != nullptr) {
         this_threads_pool->send(header);
     } else {  // a thread that is ending, or never took a block
-        auto* const single = ::new (memory) carrier{nullptr, 0};
-        header->owner->push_inbox(single, single);
+        header->owner->inbox_[header->size_class.load(relaxed)].push(memory);
     }
-}
-
-// What the first takes from the list need, once this is its top.
-void frame_pool::fetch_first(carrier& top) noexcept {
-    fetch_block(top.next);
-    const std::uint32_t n = std::min(top.count, fetched_ahead);
-    for (std::uint32_t i = 1; i <= n; ++i) fetch_block(top.others()[top.count - i]);
 }
 
 void* frame_pool::take(std::uint32_t size_class) {
-    carrier* const top = free_[size_class];
-    if (top == nullptr) [[unlikely]]
+    block_list& free = free_[size_class];
+    if (free.empty()) [[unlikely]]
         return take_slow(size_class);
-    if (top->count == 0) {
-        free_[size_class] = top->next;
-        if (top->next != nullptr) fetch_first(*top->next);
-        return top;
-    }
-    void** const place = top->others() + --top->count;
-    if (top->count >= fetched_ahead) fetch_block(*(place - fetched_ahead));
-    return *place;
+    return free.take();
 }
 
 void* frame_pool::take_slow(std::uint32_t size_class) {
-    atomic<carrier*>& inbox = inbox_[size_class];
-    if (inbox.load(relaxed) != nullptr) {
-        // acquire: pairs with the release in push_inbox().
-        free_[size_class] = inbox.exchange(nullptr, acquire);
-        fetch_first(*free_[size_class]);
-        return take(size_class);
-    }
+    if (free_[size_class].refill(inbox_[size_class])) return free_[size_class].take();
     const std::size_t size = std::size_t{size_class} * step;
     if (static_cast<std::size_t>(carve_end_ - carve_) < size) add_chunk();
     auto* const header = reinterpret_cast<block_header*>(carve_);
@@ -163,7 +137,14 @@ void* frame_pool::take_large(std::size_t size) {
 }
 
 void frame_pool::put(block_header* header) noexcept {
-    add(free_[header->size_class.load(relaxed)], header);
+    const std::uint32_t size_class = header->size_class.load(relaxed);
+    free_[size_class].add(header->memory(), room(size_class));
+}
+
+void frame_pool::send(block_header* header) noexcept {
+    const std::uint32_t size_class = header->size_class.load(relaxed);
+    outgoing_[size_class].add(header->memory(), room(size_class),
+                              header->owner->inbox_[size_class]);
 }
 
 void frame_pool::put_large(block_header* header) noexcept {
@@ -178,48 +159,6 @@ void frame_pool::put_large(block_header* header) noexcept {
         if (links->next != nullptr) links->next->previous = links->previous;
     }
     ::operator delete(links);
-}
-
-// How many addresses of others a carrier of that size holds.
-std::uint32_t frame_pool::room(std::uint32_t size_class) noexcept {
-    const std::size_t size = std::size_t{size_class} * step - sizeof(block_header);
-    return static_cast<std::uint32_t>((size - sizeof(carrier)) / sizeof(void*));
-}
-
-// The block is carried by the top of the list, or becomes its new top.
-void frame_pool::add(carrier*& top, block_header* header) noexcept {
-    if (top != nullptr && top->count != room(header->size_class.load(relaxed))) {
-        top->others()[top->count++] = header->memory();
-    } else {
-        top = ::new (header->memory()) carrier{top, 0};
-    }
-}
-
-void frame_pool::send(block_header* header) noexcept {
-    parcel& p = outgoing_[header->size_class.load(relaxed)];
-    if (p.owner != header->owner) {
-        flush(p);
-        p.owner = header->owner;
-    }
-    add(p.first, header);
-    if (p.last == nullptr) p.last = p.first;
-    if (++p.count == batch) flush(p);
-}
-
-void frame_pool::flush(parcel& p) noexcept {
-    if (p.first == nullptr) return;
-    p.owner->push_inbox(p.first, p.last);
-    p.first = p.last = nullptr;
-    p.count = 0;
-}
-
-void frame_pool::push_inbox(carrier* first, carrier* last) noexcept {
-    atomic<carrier*>& inbox = inbox_[block_header::of(first)->size_class.load(relaxed)];
-    carrier* head = inbox.load(relaxed);
-    do {
-        last->next = head;
-        // release: pairs with the acquire in take_slow(); the carriers and the end of the frames.
-    } while (!inbox.compare_exchange_weak(head, first, release, relaxed));
 }
 
 void frame_pool::visit_chunks(void (*visit)(block_header&, void*), void* context) {

@@ -2,15 +2,8 @@
 //
 // Concepts
 //   Small blocks come from chunks of their pool, in steps of a cache line (what two cores use never
-//   shares one). Each begins with a 16-byte header that names its pool. Free blocks of one size
-//   form a list of carriers: a carrier is a free block in which the addresses of others stand, as
-//   many as fit. So a block is listed, found and fetched into the cache some takes ahead without
-//   being touched; a chain through all of them would cost a cache miss for each that another core
-//   has used, one after the other.
-//   The pool's thread takes and returns blocks without any atomic operation. Another thread that
-//   releases a block collects it in its own pool, up to 64 of one size and owner, and then sends
-//   the carriers to the owner's inbox for that size with one compare-and-swap; the owner makes the
-//   inbox its free list with one exchange when that has run dry. Large blocks, and all blocks under
+//   shares one). Each begins with a 16-byte header that names its pool. How free ones are listed,
+//   and come home from other threads, is in free_blocks.hpp. Large blocks, and all blocks under
 //   AddressSanitizer (so that it sees each frame's end), come from operator new. A pool outlives
 //   its thread: it is leased from a process-wide list and goes back there, so that a block may be
 //   released at any time, by anyone, and runtimes that start and stop do not grow the process.
@@ -20,7 +13,6 @@
 // the price of one store per task.
 //
 // Invariants
-//   An inbox is pushed by anyone and emptied as a whole, so there is no ABA problem.
 //   A chunk is carved from front to back and never reused for another size: headers can be walked.
 //
 // Rejected: huge pages for the chunks (a few percent faster, but the kernel may stop a thread for
@@ -31,6 +23,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <sluice/runtime/detail/free_blocks.hpp>
 #include <sluice/runtime/detail/spin_lock.hpp>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -90,26 +83,12 @@ private:
 
     static constexpr std::size_t chunk_size = std::size_t{1024} * 1024;  // untouched pages are free
 
-    struct carrier {
-        carrier* next;
-        std::uint32_t count;
-
-        void** others() noexcept { return reinterpret_cast<void**>(this + 1); }
-    };
-    /// Blocks of one size on their way to the inbox of their owner.
-    struct parcel {
-        frame_pool* owner = nullptr;
-        carrier* first = nullptr;
-        carrier* last = nullptr;
-        std::uint32_t count = 0;
-    };
     struct large_block {
         large_block* next;
         large_block* previous;
     };
 
     static constexpr std::size_t classes = max_pooled / step + 1;
-    static constexpr std::uint32_t batch = 64;
 
     static void* allocate_small(std::uint32_t size_class);
     static void* allocate_large(std::size_t size);
@@ -120,20 +99,19 @@ private:
     void* take(std::uint32_t size_class);
     void* take_slow(std::uint32_t size_class);
     void add_chunk();
-    static void fetch_first(carrier& top) noexcept;
     void* take_large(std::size_t size);
     void put(block_header* header) noexcept;
     void put_large(block_header* header) noexcept;
-    static std::uint32_t room(std::uint32_t size_class) noexcept;
-    static void add(carrier*& top, block_header* header) noexcept;
+    // How many addresses of others a carrier of that size holds.
+    static constexpr std::uint32_t room(std::uint32_t size_class) noexcept {
+        return carrier::room(std::size_t{size_class} * step - sizeof(block_header));
+    }
     void send(block_header* header) noexcept;
-    static void flush(parcel& p) noexcept;
-    void push_inbox(carrier* first, carrier* last) noexcept;
     void visit_chunks(void (*visit)(block_header&, void*), void* context);
     static void visit_all(void (*visit)(block_header&, void*), void* context);
 
     // The pool's thread only.
-    carrier* free_[classes] = {};
+    block_list free_[classes] = {};
     parcel outgoing_[classes] = {};
     std::byte* carve_ = nullptr;
     std::byte* carve_end_ = nullptr;
@@ -147,7 +125,7 @@ private:
     frame_pool* next_pool_ = nullptr;
     bool leased_ = false;
 
-    alignas(64) atomic<carrier*> inbox_[classes] = {};  // anyone pushes, the pool's thread empties
+    alignas(64) block_inbox inbox_[classes] = {};  // anyone pushes, the pool's thread empties
 };
 
 template <class Visit>

@@ -85,6 +85,7 @@ using model::spin_wait;
 
 // Small, so that wrap-around, overflow and stealing half are reached within a few steps.
 inline constexpr std::size_t deque_capacity = 4;
+inline constexpr std::uint32_t parcel_size = 2;
 inline constexpr std::uint32_t lock_bias_after = 1;
 inline constexpr std::uint32_t lock_bias_after_request = 1;
 inline constexpr std::uint32_t most_mutex_losses = 1;
@@ -265,6 +266,9 @@ private:
 };
 
 inline constexpr std::size_t deque_capacity = 256;
+
+/// How many blocks go home to their owner at once.
+inline constexpr std::uint32_t parcel_size = 64;
 
 /// A number from 1 up that only the calling worker has, while it has it; 0 on a thread that is no
 /// worker.

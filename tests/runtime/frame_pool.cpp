@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstring>
 #include <fstream>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -120,6 +121,27 @@ TEST_CASE("frame pool: a thread that has a pool of its own sends the blocks of o
     const std::size_t before = blocks();
     for (int i = 0; i != 100; ++i) round();
     CHECK(blocks() <= before + 128);
+}
+
+TEST_CASE("frame pool: what a thread has collected for others goes home when it ends") {
+    if (!frame_pool::pooling) return;
+    constexpr std::size_t size = 900;
+    constexpr std::size_t few = 10;  // less than a parcel
+    std::set<void*> sent;
+    while (sent.size() != few) sent.insert(frame_pool::allocate(size));
+    std::thread([sent] {
+        void* const own = frame_pool::allocate(size);
+        for (void* p : sent) frame_pool::deallocate(p);
+        frame_pool::deallocate(own);
+    }).join();
+    const std::size_t before = blocks();
+    std::vector<void*> held;
+    while (!sent.empty()) {
+        held.push_back(frame_pool::allocate(size));
+        sent.erase(held.back());
+        REQUIRE(blocks() == before);
+    }
+    for (void* p : held) frame_pool::deallocate(p);
 }
 
 TEST_CASE("frame pool: a block may be freed after its thread has ended") {
