@@ -73,14 +73,13 @@ public:
         return idle(word_.fetch_add(one_idle - (was_searching ? 1 : 0), seq_cst)) + 1;
     }
 
-    /// The worker is awake again, for work, a timer or I/O. True: it was still idle, and is now
-    /// running. False: pick() has chosen it meanwhile, and it is searching.
-    bool withdraw(int worker) noexcept { return remove(worker, one_idle); }
-
-    /// The recheck has found work: the worker is awake again, and searching, whoever counts it so.
-    /// Pushers may have left that work to it while it was searching before, so it keeps the duty of
-    /// a searcher.
-    void withdraw_searching(int worker) noexcept { remove(worker, one_idle - 1); }
+    /// The worker is awake again, for work, a timer or I/O. True: it is searching from now on,
+    /// since pick() has chosen it, or because its recheck has found work. Pushers may have left
+    /// that work to it while it was searching before, so it keeps the duty of a searcher.
+    bool withdraw(int worker, bool recheck_found_work) noexcept {
+        const bool was_idle = remove(worker, recheck_found_work ? one_idle - 1 : one_idle);
+        return !was_idle || recheck_found_work;
+    }
 
     /// Any idle worker, for work that only a sleeping one can do; it is counted as searching.
     int take_idle_now() noexcept {

@@ -275,15 +275,13 @@ void worker::park() noexcept {
     } else {
         full_fence();
     }
-    if (work_visible()) {
-        owner_.idle().withdraw_searching(id_);
-        searching_ = true;
-    } else {
+    const bool stays = work_visible();
+    if (!stays) {
         if (idle == owner_.size()) owner_.all_idle();
         sleep_until(timers_.earliest());
-        searching_ = !owner_.idle().withdraw(id_);
-        driver_->poll();  // what ended the sleep, before other work
     }
+    searching_ = owner_.idle().withdraw(id_, stays);
+    if (!stays) driver_->poll();  // what ended the sleep, before other work
     owner_.left_idle();
 }
 

@@ -96,18 +96,10 @@ private:
         sleepers_.announce(me, searching);
         if (protocol_.heavy) heavy_fence();
         const bool seen = protocol_.announce_first ? work_visible() : seen_before;
-        if (!protocol_.recheck || !seen) {
-            park();
-            searching = !sleepers_.withdraw(me);
-            return;
-        }
-        if (protocol_.searches_after_recheck) {
-            sleepers_.withdraw_searching(me);
-            searching = true;
-        } else {
-            searching = !sleepers_.withdraw(me);
-        }
-        cpu_relax();  // work that another searching worker takes: let it
+        const bool stays = protocol_.recheck && seen;
+        if (!stays) park();
+        searching = sleepers_.withdraw(me, stays && protocol_.searches_after_recheck);
+        if (stays) cpu_relax();  // work that another searching worker takes: let it
     }
 
     void meet() {
@@ -171,7 +163,7 @@ TEST_CASE("sleepers: picking and withdrawing agree on who was idle") {
         {
             thread sleeper([&] {
                 all.announce(1, false);
-                was_idle = all.withdraw(1);
+                was_idle = !all.withdraw(1, false);
             });
             thread pusher([&] { picked = all.pick(); });
         }
