@@ -18,7 +18,7 @@ namespace sluice::detail {
 /// place.
 class seat_visit {
 public:
-    explicit seat_visit(const void* place) noexcept {
+    [[gnu::noinline]] explicit seat_visit(const void* place) noexcept {
         const std::uint32_t me = lock_identity();
         if (me == 0 || lock_seat(me).load(relaxed) != nullptr) return;
         seat_ = &lock_seat(me);

@@ -120,14 +120,7 @@ void spin_wait::pause() noexcept {
     }
 }
 
-namespace {
-[[gnu::tls_model("initial-exec")]] constinit thread_local std::uint32_t this_threads_identity = 0;
-}
-
-// noinline: a coroutine must not keep the address of a thread's variable over a suspension.
-[[gnu::noinline]] std::uint32_t lock_identity() noexcept {
-    return this_threads_identity;
-}
+constinit thread_local std::uint32_t this_threads_identity = 0;
 
 void set_lock_identity(std::uint32_t identity) noexcept {
     this_threads_identity = identity;

@@ -270,9 +270,15 @@ inline constexpr std::size_t deque_capacity = 256;
 /// How many blocks go home to their owner at once.
 inline constexpr std::uint32_t parcel_size = 64;
 
+[[gnu::tls_model(
+    "initial-exec")]] extern constinit thread_local std::uint32_t this_threads_identity;
+
 /// A number from 1 up that only the calling worker has, while it has it; 0 on a thread that is no
-/// worker.
-std::uint32_t lock_identity() noexcept;
+/// worker. For functions that are not inlined: a coroutine must not keep the address of a thread's
+/// variable over a suspension.
+inline std::uint32_t lock_identity() noexcept {
+    return this_threads_identity;
+}
 
 /// Gives the calling thread that identity. take_lock_identity() finds a free one; throws
 /// std::runtime_error without.

@@ -54,7 +54,7 @@ struct lock_ticket {
 
 class spin_lock {
 public:
-    void lock() noexcept {
+    [[gnu::noinline]] void lock() noexcept {
         const std::uint32_t me = lock_identity();
         if (me != 0 && lock_seat(me).load(relaxed) == nullptr) {
             lock({me, &lock_seat(me)});
@@ -115,7 +115,7 @@ public:
     }
 
 private:
-    void lock_slow(std::uint32_t me) noexcept {
+    [[gnu::noinline]] void lock_slow(std::uint32_t me) noexcept {
         // acquire: pairs with the release in unlock(); the previous holder's writes are visible.
         while (held_.exchange(true, acquire)) wait_until_free();
         const std::uint32_t favourite = favourite_.load(relaxed);
