@@ -31,13 +31,22 @@
 #include <sluice/runtime/detail/frame_pool.hpp>
 #include <sluice/runtime/detail/waiter.hpp>
 #include <sluice/runtime/operation.hpp>
+#include <sluice/runtime/task.hpp>
 
 namespace sluice::detail {
+
+/// Whether moving a value and ending the old one comes to copying its bytes.
+template <class T>
+inline constexpr bool relocates_as_bytes = std::is_trivially_copyable_v<T>;
+template <class T>
+inline constexpr bool relocates_as_bytes<task<T>> = true;
+template <class T>
+inline constexpr bool relocates_as_bytes<std::unique_ptr<T>> = true;
 
 /// How a channel handles its elements.
 struct element_type {
     std::size_t size;
-    bool word;  // plain data of 8 bytes, which need no call
+    bool word;  // 8 bytes that are copied, which needs no call
     /// Moves the value at `from` to the raw memory at `to`, and ends the one at `from`.
     void (*relocate)(void* to, void* from) noexcept;
     void (*destroy)(void* at) noexcept;
@@ -45,7 +54,7 @@ struct element_type {
 
 template <class T>
 void relocate_element(void* to, void* from) noexcept {
-    if constexpr (std::is_trivially_copyable_v<T>) {
+    if constexpr (relocates_as_bytes<T>) {
         std::memcpy(to, from, sizeof(T));
     } else {
         T* const source = static_cast<T*>(from);
@@ -57,7 +66,7 @@ void relocate_element(void* to, void* from) noexcept {
 template <class T>
 inline constexpr element_type element_of{
     sizeof(T),
-    std::is_trivially_copyable_v<T> && sizeof(T) == sizeof(std::uint64_t),
+    relocates_as_bytes<T> && sizeof(T) == sizeof(std::uint64_t),
     &relocate_element<T>,
     +[](void* at) noexcept { static_cast<T*>(at)->~T(); },
 };
@@ -162,7 +171,7 @@ private:
     const std::uint32_t capacity_;
     atomic<std::uint32_t> refs_{1};
     spin_lock gate_;
-    bool plain_;                      // under gate_: open, and the elements are words of 8 bytes
+    bool plain_;                      // under gate_: open, and the elements are words
     bool closed_ = false;             // under gate_
     std::uint32_t head_ = 0;          // under gate_
     atomic<std::uint32_t> count_{0};  // written under gate_
