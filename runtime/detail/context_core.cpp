@@ -31,7 +31,7 @@ void context_node::unref() noexcept {
     }
 }
 
-bool done_leaf::try_commit() noexcept {
+[[gnu::noinline]] bool done_leaf::try_commit() noexcept {
     if (of_ == nullptr || !of_->ended()) return false;
     this_threads_worker->spend();
     return true;
@@ -72,25 +72,27 @@ std::error_code canceller::error() const noexcept {
 
 void canceller::cancel(errc error, const failure& cause) noexcept {
     if (ended()) return;
-    ref();  // a waiter or a dependent may let go of the last reference
     const failure known = cause ? cause : failure(error);
     dependents pending;
-    end(error, known, pending);
+    const bool told = end(error, known, pending);
     while (dependent* const d = pending.pop()) d->parent_done(error, known, pending);
     leave_parent();
-    unref();
+    if (told) unref();
 }
 
 void canceller::parent_done(errc error, const failure& cause, dependents& pending) noexcept {
-    end(error, cause, pending);
+    if (end(error, cause, pending)) unref();
     unref();
 }
 
-void canceller::end(errc error, const failure& cause, dependents& pending) noexcept {
+bool canceller::end(errc error, const failure& cause, dependents& pending) noexcept {
+    bool told = false;
     wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        if (error_.load(relaxed) != 0) return;
+        if (error_.load(relaxed) != 0) return false;
+        told = !waiters_.empty() || dependents_.linked();
+        if (told) ref();
         cause_ = cause;
         error_.store(static_cast<std::uint8_t>(error), release);
         claim_all(waiters_, wakes, [](leaf&) {});
@@ -102,6 +104,7 @@ void canceller::end(errc error, const failure& cause, dependents& pending) noexc
     }
     wakes.wake_all();
     stop_timer();
+    return told;
 }
 
 deadline_canceller::deadline_canceller(context_node* parent, std::int64_t deadline,

@@ -90,3 +90,22 @@ TEST_CASE("after_func: either it runs or stop() says that it will not") {
         check(runs == (stopped ? 0 : 1), "it ran and was stopped, or neither");
     });
 }
+
+TEST_CASE("of two cancellations one gives the cause, which stays") {
+    model::require_exhausted([] {
+        auto [ctx, cancel] = with_cancel_cause(background());
+        failure seen;
+        auto one = [&, watched = ctx]() -> task<> {
+            cancel(errc::deadline_exceeded);
+            seen = watched.cause();
+            co_return;
+        };
+        auto other = [&]() -> task<> {
+            cancel(errc::canceled);
+            co_return;
+        };
+        crew workers;
+        workers.run(one(), other());
+        check(ctx.cause() == seen, "the cause has changed");
+    });
+}

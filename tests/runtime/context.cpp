@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -339,6 +340,27 @@ TEST_CASE("context 3.17: simultaneous cancels of parents and children do not dea
         middle.join();
         REQUIRE(child.err() == errc::canceled);
     }
+}
+
+TEST_CASE("context: whoever a cancellation wakes may let go of the last handles, also meanwhile") {
+    run_on(2, []() -> task<> {
+        auto [parent, end] = with_cancel(background());
+        for (int round = 0; round != 2'000; ++round) {
+            auto [ctx, cancel] = with_cancel(parent);
+            auto handle = std::make_unique<sluice::cancel_function>(std::move(cancel));
+            const sluice::cancel_function* const its = handle.get();
+            sluice::wait_group both;
+            both.go(
+                [](context watched, std::unique_ptr<sluice::cancel_function> held) -> task<> {
+                    co_await watched.done();
+                    held.reset();
+                },
+                std::move(ctx), std::move(handle));
+            both.go([its] { (*its)(); });
+            co_await both.wait();
+        }
+        EXPECT(!parent.err());
+    });
 }
 
 TEST_CASE("context: a chain of 300,000 contexts is cancelled and freed without recursion") {
