@@ -164,6 +164,17 @@ bool attempt_raced(multi_wait& wait, Op& op, leaf** leaves, multi_wait::finisher
     }
 }
 
+/// For a wait that starts over: lists the leaves in an order of their own. False.
+template <class Op>
+bool list_anew(Op& op, leaf** leaves) noexcept {
+    auto list = [&leaves](leaf& l, std::uint32_t) noexcept {
+        *leaves++ = &l;
+        return false;
+    };
+    order_begins();
+    return op.visit(0, list);
+}
+
 /// Suspends the task for a wait that its first attempt has not ended, or, if that has, because its
 /// slice is used up. False: it goes on at once.
 template <class Promise>
@@ -199,7 +210,7 @@ public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         return suspend_raced(wait_, frame, won_, leaves_.data(), static_cast<std::uint32_t>(Leaves),
-                             &finish_winner, Op::has_default());
+                             &finish_or_list, Op::has_default());
     }
 
     decltype(auto) await_resume() { return self().take(wait_.winner()); }
@@ -213,6 +224,10 @@ private:
 
     static bool finish_winner(multi_wait& wait) noexcept {
         return detail::finish(enclosing(wait), wait.winner());
+    }
+    static bool finish_or_list(multi_wait& wait) noexcept {
+        multi_operation& self = enclosing(wait);
+        return finish_winner(wait) || list_anew(self.self(), self.leaves_.data());
     }
 
     // A multi_wait that finds the operation around it.

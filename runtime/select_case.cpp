@@ -25,6 +25,11 @@ bool dynamic_select_base::finish_winner(detail::multi_wait& wait) noexcept {
     return self.cases_[won.case_index].body_->finish(won.leaf_index);
 }
 
+bool dynamic_select_base::finish_or_list(detail::multi_wait& wait) noexcept {
+    dynamic_select_base& self = enclosing(wait);
+    return finish_winner(wait) || detail::list_anew(self, self.leaves_.data());
+}
+
 std::optional<std::size_t> dynamic_select_base::take_winner() {
     if (wait_.winner() == detail::multi_wait::nothing) return std::nullopt;
     const place won = places_[wait_.winner()];

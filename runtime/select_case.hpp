@@ -94,7 +94,7 @@ public:
     template <class Promise>
     bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         return detail::suspend_raced(wait_, frame, won_, leaves_.data(),
-                                     static_cast<std::uint32_t>(places_.size()), &finish_winner,
+                                     static_cast<std::uint32_t>(places_.size()), &finish_or_list,
                                      has_default_);
     }
 
@@ -133,6 +133,7 @@ private:
         return *static_cast<holder&>(wait).outer;
     }
     static bool finish_winner(detail::multi_wait& wait) noexcept;
+    static bool finish_or_list(detail::multi_wait& wait) noexcept;
 
     std::span<select_case> cases_;
     bool has_default_;

@@ -16,7 +16,7 @@ spin_lock* timer_leaf::gate() noexcept {
     return &timer_node::queue->gate();
 }
 
-bool timer_leaf::try_commit() noexcept {
+[[gnu::noinline]] bool timer_leaf::try_commit() noexcept {
     if (when > now()) return false;
     this_threads_worker->spend();
     return true;

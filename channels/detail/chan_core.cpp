@@ -199,8 +199,9 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     return true;
 }
 
-// The short ways, for a worker at a channel of its own, call nothing but by a jump, so that no
-// registers are saved there.
+// The short ways, for a worker at a channel of its own. In begin_send() and begin_recv() they call
+// nothing but by a jump, so that no registers are saved there. noinline, these and try_commit():
+// their callers are coroutines (worker.hpp, this_threads_worker).
 [[gnu::always_inline]] inline sole_start chan_core::send_short(chan_leaf& l) noexcept {
     chan_core* const c = l.channel;
     if (c == nullptr) [[unlikely]]
@@ -245,15 +246,15 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     return end(l, attempt::done, here);
 }
 
-sole_start begin_send(chan_leaf& l) noexcept {
+[[gnu::noinline]] sole_start begin_send(chan_leaf& l) noexcept {
     return chan_core::send_short(l);
 }
 
-sole_start begin_recv(chan_leaf& l) noexcept {
+[[gnu::noinline]] sole_start begin_recv(chan_leaf& l) noexcept {
     return chan_core::recv_short(l);
 }
 
-bool chan_leaf::try_commit() noexcept {
+[[gnu::noinline]] bool chan_leaf::try_commit() noexcept {
     const sole_start how =
         way == direction::send ? chan_core::send_short(*this) : chan_core::recv_short(*this);
     if (how == sole_start::held) channel->gate_.unlock();

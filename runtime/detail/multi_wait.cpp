@@ -69,7 +69,9 @@ bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, fini
 bool multi_wait::shares_a_gate() const noexcept {
     for (std::uint32_t i = 0; i != count_; ++i) {
         for (std::uint32_t k = 0; k != i; ++k)
-            if (leaves_[i]->gate() == leaves_[k]->gate()) return true;
+            if (spin_lock* const gate = leaves_[i]->gate();
+                gate != nullptr && gate == leaves_[k]->gate())
+                return true;
     }
     return false;
 }

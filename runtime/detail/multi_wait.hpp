@@ -10,9 +10,9 @@
 //
 // The phases
 //   1. Attempt, before the task is suspended: the operation polls its leaves in its order (a select
-//      shuffles its cases, within() asks its two sides in turn), each under its own gate. No leaf of
-//      this wait is linked yet, so nobody can claim it, and committing needs only the counterpart's
-//      claim.
+//      shuffles its cases, within() asks its two sides in turn), each under its own gate. No leaf
+//      of this wait is linked yet, so nobody can claim it, and committing needs only the
+//      counterpart's claim.
 //   2. Enlist, where start() begins: the gates of all rendezvous leaves are taken, each once, in
 //      address order. All leaves are polled again, in the same order but those of channels at one
 //      moment; then these are linked, the gates are released, and the one-sided leaves are linked
@@ -49,6 +49,7 @@ template <class Visit>
 [[gnu::always_inline]] inline bool in_random_order(std::uint32_t* room, std::uint32_t n,
                                                    Visit visit) noexcept {
     __extension__ typedef unsigned __int128 wide;
+    if (n < 2) return n == 1 && visit(0);
     constexpr std::uint32_t enough_for =
         8;  // one fraction: each step leaves what is behind its point
     std::uint64_t fraction = order_fraction(n);
@@ -67,8 +68,8 @@ template <class Visit>
     return false;
 }
 
-/// What a simulation is told of an order: that one is about to be drawn, and that the latest made
-/// no difference.
+/// What a simulation is told of an order: that one is about to be drawn, and that the latest, after
+/// which no other has begun, made no difference.
 inline void order_begins() noexcept {
     if (choice_source* const chance = simulated_chance()) [[unlikely]]
         chance->begin_order();
@@ -80,7 +81,8 @@ inline void order_was_in_vain() noexcept {
 
 class multi_wait : public runnable {
 public:
-    /// Completes what the winner of the wait only promised. False: start over.
+    /// Completes what the winner of the wait only promised. False: start over; the leaves are
+    /// listed anew.
     using finisher = bool (*)(multi_wait&) noexcept;
 
     /// An operation with more leaves than this brings `leaves` with room for twice as many.
@@ -103,9 +105,9 @@ public:
         return true;
     }
 
-    /// After an attempt in vain: waits, in `frame`. `leaves` are all, in the order of the attempt;
-    /// they and their list must stay until the wait is over. True: the task is parked, and nothing
-    /// of it may be touched. False: it goes on at once.
+    /// After an attempt in vain: waits, in `frame`. `leaves` are all, in the order to poll
+    /// them; they and their list must stay until the wait is over. True: the task is parked, and
+    /// nothing of it may be touched. False: it goes on at once.
     bool start(runnable* frame, leaf** leaves, std::uint32_t count, finisher finish,
                bool has_default) noexcept;
 
@@ -152,7 +154,7 @@ private:
     bool regain() noexcept;
 
     // The task's worker only, and constant while parked.
-    leaf** leaves_ = nullptr;  // in the order of the attempt; if some regain, later by their index
+    leaf** leaves_ = nullptr;  // in the order to poll them; if some regain, later by their index
     std::uint32_t count_ = 0;
     bool has_default_ = false;
     bool some_regain_ = false;

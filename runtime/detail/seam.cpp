@@ -62,7 +62,7 @@ std::int64_t now_of_this_thread() noexcept {
     return to_nanoseconds(std::chrono::steady_clock::now());
 }
 
-choice_source* chance_of_this_thread() noexcept {
+[[gnu::noinline]] choice_source* chance_of_this_thread() noexcept {
     return choices_in_place_of_chance;
 }
 

@@ -6,7 +6,7 @@
 
 namespace sluice::detail {
 
-bool leaf::try_commit() noexcept {
+[[gnu::noinline]] bool leaf::try_commit() noexcept {
     spin_lock* const g = gate();
     if (g == nullptr) return false;
     wake_list wakes;

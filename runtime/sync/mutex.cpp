@@ -107,7 +107,7 @@ void mutex_waiter::retract() noexcept {
     wakes.wake_all();
 }
 
-detail::sole_start mutex_leaf::begin() noexcept {
+[[gnu::noinline]] detail::sole_start mutex_leaf::begin() noexcept {
     detail::worker& here = *detail::this_threads_worker;
     detail::spin_lock& gate = mutex_.gate_;
     if (!gate.enter(here.ticket())) [[unlikely]]

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -246,6 +247,38 @@ TEST_CASE("threads: one channel joins the tasks of two runtimes") {
         echo.get();
         CHECK(sum == sum_below(3'000));
         report_expectations();
+    }
+}
+
+TEST_CASE("threads: whoever is met in another runtime goes on in its own") {
+    for (const bool raced : {false, true}) {
+        const auto a = make_chan<std::int64_t>();
+        const auto b = make_chan<std::int64_t>();
+        runtime here(with_workers(1));
+        runtime there(with_workers(1));
+        const auto thread_id = []() -> task<std::thread::id> {
+            co_return std::this_thread::get_id();
+        };
+        auto waiter = here.spawn(
+            [](chan<std::int64_t> first, chan<std::int64_t> second,
+               bool races) -> task<std::thread::id> {
+                if (races) {
+                    static_cast<void>(co_await select(first.recv(), second.recv()));
+                } else {
+                    static_cast<void>(co_await first.recv());
+                }
+                co_return std::this_thread::get_id();
+            },
+            a, b, raced);
+        const std::thread::id home = here.spawn(thread_id).get();  // so the waiter waits
+        there.block_on(
+            [](chan<std::int64_t> to) -> task<> {
+                for (int i = 0; i != 3'000; ++i)  // the channel's lock is biased to this worker
+                    static_cast<void>(co_await select(to.recv(), otherwise));
+                co_await to.send(1);
+            },
+            a);
+        CHECK(waiter.get() == home);
     }
 }
 

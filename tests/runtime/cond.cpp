@@ -1,7 +1,9 @@
 #include <sluice/runtime/sync/cond.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <deque>
 #include <stdexcept>
 #include <string>
@@ -12,6 +14,7 @@
 #include <sluice/runtime/context.hpp>
 #include <sluice/runtime/runtime.hpp>
 #include <sluice/runtime/select.hpp>
+#include <sluice/runtime/simulate.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/semaphore.hpp>
@@ -293,6 +296,40 @@ TEST_CASE("cond: a predicate that does not hold leaves the other cases their tur
             co_await group.wait();
         }
     });
+}
+
+TEST_CASE("cond: a select that starts over after a predicate did not hold has its chance anew") {
+    std::array<int, 3> won{};
+    sluice::simulator simulator;
+    for (std::uint64_t seed = 0; seed != 400; ++seed) {
+        simulator.run(seed, [&won]() -> task<> {
+            mutex m;
+            cond changed(m);
+            int looks = 0;
+            sluice::wait_group group;
+            const auto x = sluice::make_chan<int>(1);
+            const auto y = sluice::make_chan<int>(1);
+            const auto look = [&] {
+                if (++looks == 2) {
+                    x.try_send(1);
+                    y.try_send(1);
+                }
+                return false;
+            };
+            group.go([&]() -> task<> {
+                auto guard = co_await m.lock();
+                const auto got = co_await select(changed.wait(guard, look), x.recv(), y.recv());
+                ++won[got.index()];
+            });
+            co_await sluice::sleep_for(1ms);
+            changed.broadcast();
+            co_await group.wait();
+        });
+    }
+    INFO("x " << won[1] << " times, y " << won[2]);
+    CHECK(won[0] == 0);
+    CHECK(won[1] > 100);
+    CHECK(won[2] > 100);
 }
 
 TEST_CASE("cond: bounded by no time it is a try, and keeps the mutex all the while") {

@@ -276,6 +276,55 @@ TEST_CASE(
     CHECK(says("all 6"));
 }
 
+TEST_CASE("explore_all: a wait that starts over hides nobody's order, and has one of its own") {
+    std::set<std::size_t> taken;
+    const auto other = [&taken]() -> task<> {  // its select is the latest that was drawn
+        sluice::mutex m;
+        sluice::cond changed(m);
+        bool done = false;
+        sluice::wait_group group;
+        const auto x = sluice::make_chan<int>(1);
+        const auto y = sluice::make_chan<int>(1);
+        group.go([&]() -> task<> {
+            auto guard = co_await m.lock();
+            co_await changed.wait(guard, [&] { return done; });
+        });
+        co_await sluice::sleep_for(1ms);
+        x.try_send(1);
+        y.try_send(1);
+        const auto won = co_await sluice::select(x.recv(), y.recv());
+        taken.insert(won.index());
+        changed.broadcast();  // the waiter looks, in vain
+        co_await sluice::sleep_for(1ms);
+        done = true;
+        changed.broadcast();
+        co_await group.wait();
+    };
+    CHECK(sluice::explore_all({.preemptions = 0}, other) == 2);
+    CHECK(taken == std::set<std::size_t>{0, 1});
+
+    taken.clear();
+    const auto its_own = [&taken]() -> task<> {
+        sluice::mutex m;
+        sluice::wait_group group;
+        const auto x = sluice::make_chan<int>(1);
+        const auto y = sluice::make_chan<int>(1);
+        auto held = co_await m.lock();
+        group.go([&]() -> task<> {
+            const auto won = co_await sluice::select(m.lock(), x.recv(), y.recv());
+            taken.insert(won.index());
+        });
+        co_await sluice::sleep_for(1ms);
+        held.unlock();              // the lock has won the race …
+        auto again = m.try_lock();  // … but comes too late
+        x.try_send(1);
+        y.try_send(1);
+        co_await group.wait();
+    };
+    sluice::explore_all({.preemptions = 0}, its_own);
+    CHECK(taken == std::set<std::size_t>{1, 2});
+}
+
 TEST_CASE("explore_all: more orders than expected are an error, not a search that ends early") {
     std::set<std::string> orders;
     const auto program = [&orders] { return yielding(3, &orders); };
