@@ -64,7 +64,7 @@ std::optional<context::clock::time_point> context::deadline() const noexcept {
 
 const void* context::find(const void* key) const noexcept {
     for (const context_node* n = node_; n != nullptr; n = n->parent()) {
-        if (const void* const value = n->own_value(key)) return value;
+        if (n->has(key)) return n->own_value();
     }
     return nullptr;
 }

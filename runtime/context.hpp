@@ -188,13 +188,10 @@ template <class T>
 class value_node final : public context_node {
 public:
     value_node(const context& parent, const void* key, T value)
-        : context_node(referenced(parent), parent.nearest(), deadline_of(parent)),
-          key_(key),
+        : context_node(referenced(parent), parent.nearest(), deadline_of(parent), 1, key),
           value_(std::move(value)) {}
 
-    const void* own_value(const void* key) const noexcept override {
-        return key == key_ ? &value_ : nullptr;
-    }
+    const void* own_value() const noexcept override { return &value_; }
 
 private:
     static context_node* referenced(const context& parent) noexcept {
@@ -206,7 +203,6 @@ private:
     }
     ~value_node() override = default;
 
-    const void* const key_;
     const T value_;
 };
 

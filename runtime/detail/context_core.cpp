@@ -8,7 +8,7 @@
 
 namespace sluice::detail {
 
-const void* context_node::own_value(const void*) const noexcept {
+const void* context_node::own_value() const noexcept {
     return nullptr;
 }
 

@@ -40,8 +40,8 @@ public:
 
     /// Takes over a reference to `parent`, which may be null (background).
     context_node(context_node* parent, canceller* nearest, std::int64_t deadline,
-                 std::uint32_t references = 1) noexcept
-        : parent_(parent), nearest_(nearest), deadline_(deadline), refs_(references) {}
+                 std::uint32_t references = 1, const void* key = nullptr) noexcept
+        : parent_(parent), nearest_(nearest), key_(key), deadline_(deadline), refs_(references) {}
     context_node(const context_node&) = delete;
     context_node& operator=(const context_node&) = delete;
 
@@ -53,14 +53,16 @@ public:
     canceller* nearest() const noexcept { return nearest_; }
     std::int64_t deadline() const noexcept { return deadline_; }
 
-    /// The value under `key` in this node alone.
-    virtual const void* own_value(const void* key) const noexcept;
+    /// Whether this node itself has a value under `key`, and that value.
+    bool has(const void* key) const noexcept { return key_ == key; }
+    virtual const void* own_value() const noexcept;
 
 protected:
     virtual ~context_node() = default;
 
     context_node* const parent_;
     canceller* const nearest_;
+    const void* const key_;  // null: no value
     const std::int64_t deadline_;
 
 private:
