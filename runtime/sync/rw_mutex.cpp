@@ -7,89 +7,118 @@
 
 namespace sluice {
 
-// Gate held.
-bool rw_mutex::take(bool shared) noexcept {
-    if (!free_for(shared)) return false;
-    if (shared) {
-        ++reading_;
-    } else {
-        writing_ = true;
-    }
+using detail::acq_rel;
+using detail::acquire;
+using detail::relaxed;
+
+// Closes the short ways: what it answers stays so while the gate is held.
+bool rw_mutex::free_for(word hold) noexcept {
+    // acquire: pairs with the release of whoever held it.
+    const word before = state_.fetch_or(waited, acquire);
+    if (hold == reader) return (before & writing) == 0 && writers_.empty();
+    return (before & ~waited) == 0;
+}
+
+bool rw_mutex::take(word hold) noexcept {
+    if (!free_for(hold)) return false;
+    admit(hold);
     return true;
 }
 
-// Gate held; nobody writes.
-void rw_mutex::admit_readers(detail::wake_list& wakes) noexcept {
-    detail::claim_all(readers_, wakes, [this](detail::leaf& l) {
-        ++reading_;
-        static_cast<rw_mutex_leaf&>(l).granted_ = true;
-    });
+// The short ways are closed.
+void rw_mutex::admit(word holds) noexcept {
+    state_.fetch_add(nobody_waits() ? holds - waited : holds, relaxed);
 }
 
-// Gate held; nobody reads or writes.
-void rw_mutex::admit_writer(detail::wake_list& wakes) noexcept {
+// Nobody writes.
+bool rw_mutex::admit_readers(detail::wake_list& wakes) noexcept {
+    word holds = 0;
+    detail::claim_all(readers_, wakes, [&holds](detail::leaf& l) {
+        holds += reader;
+        static_cast<rw_mutex_leaf&>(l).granted_ = true;
+    });
+    if (holds != 0) admit(holds);
+    return holds != 0;
+}
+
+// Nobody reads or writes.
+bool rw_mutex::admit_writer(detail::wake_list& wakes) noexcept {
     auto* const next = static_cast<rw_mutex_leaf*>(detail::claim_front(writers_, wakes));
-    writing_ = next != nullptr;
-    if (writing_) next->granted_ = true;
+    if (next == nullptr) return false;
+    next->granted_ = true;
+    admit(writing);
+    return true;
+}
+
+// For one that does not wait after all.
+void rw_mutex::reopen() noexcept {
+    if (nobody_waits()) state_.fetch_and(~waited, relaxed);
+}
+
+bool rw_mutex::try_take(word hold) noexcept {
+    if (enter(hold)) return true;
+    const std::lock_guard guard(gate_);
+    if (take(hold)) return true;
+    reopen();
+    return false;
 }
 
 write_guard rw_mutex::try_lock() noexcept {
-    const std::lock_guard guard(gate_);
-    return write_guard(take(false) ? this : nullptr);
+    return write_guard(try_take(writing) ? this : nullptr);
 }
 
 read_guard rw_mutex::try_lock_shared() noexcept {
-    const std::lock_guard guard(gate_);
-    return read_guard(take(true) ? this : nullptr);
+    return read_guard(try_take(reader) ? this : nullptr);
 }
 
-void rw_mutex::unlock() noexcept {
+void rw_mutex::leave(word hold, word seen) noexcept {
+    if (hold == writing && (seen & writing) == 0)
+        detail::die_of_misuse("unlock of an rw_mutex that is not locked");
+    if (hold == reader && seen < reader)
+        detail::die_of_misuse("unlock_shared of an rw_mutex that no reader holds");
     detail::wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        if (!writing_) detail::die_of_misuse("unlock of an rw_mutex that is not locked");
-        writing_ = false;
-        admit_readers(wakes);
-        if (reading_ == 0) admit_writer(wakes);
-    }
-    wakes.wake_all();
-}
-
-void rw_mutex::unlock_shared() noexcept {
-    detail::wake_list wakes;
-    {
-        const std::lock_guard guard(gate_);
-        if (reading_ == 0)
-            detail::die_of_misuse("unlock_shared of an rw_mutex that no reader holds");
-        if (--reading_ == 0) {
-            admit_writer(wakes);
-            if (!writing_) admit_readers(wakes);  // those who waited for writers that gave up
+        state_.fetch_or(waited, relaxed);
+        // acquire: pairs with the release of the other readers.
+        if (state_.fetch_sub(hold, acq_rel) - hold != waited) return;
+        if (hold == writing) {
+            if (!admit_readers(wakes)) admit_writer(wakes);
+        } else {
+            if (!admit_writer(wakes)) admit_readers(wakes);  // whose writers gave up
         }
     }
     wakes.wake_all();
 }
 
-rw_mutex_leaf::~rw_mutex_leaf() {
-    if (!granted_) return;
-    if (shared_) {
+void rw_mutex_leaf::give_back() noexcept {
+    if (hold_ == rw_mutex::reader) {
         mutex_.unlock_shared();
     } else {
         mutex_.unlock();
     }
 }
 
+bool rw_mutex_leaf::try_commit() noexcept {
+    granted_ = mutex_.try_take(hold_);
+    if (granted_) detail::this_threads_worker->spend();
+    return granted_;
+}
+
 void rw_mutex_leaf::enlist() noexcept {
-    (shared_ ? mutex_.readers_ : mutex_.writers_).push_back(*this);
+    (hold_ == rw_mutex::reader ? mutex_.readers_ : mutex_.writers_).push_back(*this);
 }
 
 void rw_mutex_leaf::retract() noexcept {
     detail::wake_list wakes;
     {
         const std::lock_guard guard(mutex_.gate_);
-        if (!linked()) return;
-        unlink();
-        // The last writer that waited may have held back readers.
-        if (!mutex_.writing_ && mutex_.writers_.empty()) mutex_.admit_readers(wakes);
+        if (linked()) {
+            unlink();
+            // The last writer that waited may have held back readers.
+            if (mutex_.free_for(rw_mutex::reader)) mutex_.admit_readers(wakes);
+        }
+        mutex_.reopen();
     }
     wakes.wake_all();
 }
