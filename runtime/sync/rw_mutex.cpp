@@ -99,7 +99,7 @@ void rw_mutex_leaf::give_back() noexcept {
     }
 }
 
-bool rw_mutex_leaf::try_commit() noexcept {
+[[gnu::noinline]] bool rw_mutex_leaf::try_commit() noexcept {
     granted_ = mutex_.try_take(hold_);
     if (granted_) detail::this_threads_worker->spend();
     return granted_;
