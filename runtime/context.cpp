@@ -43,7 +43,16 @@ std::pair<context, cancel_function> expiring(const context& parent, std::int64_t
 }  // namespace
 
 void detail::cancel_handle::end(const failure& cause) const noexcept {
-    canceller_->cancel(errc::canceled, cause);
+    canceller* const c = canceller_;
+    if (c->ended()) return;
+    c->ref();  // whoever learns of the end may let go of this handle
+    c->cancel(errc::canceled, cause);
+    c->unref();
+}
+
+void detail::cancel_handle::let_go() noexcept {
+    canceller_->cancel(errc::canceled, {});
+    canceller_->unref();
 }
 
 std::error_code context::err() const noexcept {

@@ -103,15 +103,15 @@ public:
         return *this;
     }
     ~cancel_handle() {
-        if (canceller_ == nullptr) return;
-        end({});
-        canceller_->unref();
+        if (canceller_ != nullptr) let_go();
     }
 
 protected:
     void end(const failure& cause) const noexcept;
 
 private:
+    void let_go() noexcept;
+
     canceller* canceller_;
 };
 

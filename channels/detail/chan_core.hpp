@@ -41,7 +41,8 @@ inline constexpr bool relocates_as_bytes = std::is_trivially_copyable_v<T>;
 template <class T>
 inline constexpr bool relocates_as_bytes<task<T>> = true;
 template <class T>
-inline constexpr bool relocates_as_bytes<std::unique_ptr<T>> = true;
+inline constexpr bool relocates_as_bytes<std::unique_ptr<T>> =
+    std::is_pointer_v<typename std::unique_ptr<T>::pointer>;
 
 /// How a channel handles its elements.
 struct element_type {

@@ -74,25 +74,21 @@ void canceller::cancel(errc error, const failure& cause) noexcept {
     if (ended()) return;
     const failure known = cause ? cause : failure(error);
     dependents pending;
-    const bool told = end(error, known, pending);
+    end(error, known, pending);
     while (dependent* const d = pending.pop()) d->parent_done(error, known, pending);
     leave_parent();
-    if (told) unref();
 }
 
 void canceller::parent_done(errc error, const failure& cause, dependents& pending) noexcept {
-    if (end(error, cause, pending)) unref();
+    end(error, cause, pending);
     unref();
 }
 
-bool canceller::end(errc error, const failure& cause, dependents& pending) noexcept {
-    bool told = false;
+void canceller::end(errc error, const failure& cause, dependents& pending) noexcept {
     wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        if (error_.load(relaxed) != 0) return false;
-        told = !waiters_.empty() || dependents_.linked();
-        if (told) ref();
+        if (error_.load(relaxed) != 0) return;
         cause_ = cause;
         error_.store(static_cast<std::uint8_t>(error), release);
         claim_all(waiters_, wakes, [](leaf&) {});
@@ -104,7 +100,6 @@ bool canceller::end(errc error, const failure& cause, dependents& pending) noexc
     }
     wakes.wake_all();
     stop_timer();
-    return told;
 }
 
 deadline_canceller::deadline_canceller(context_node* parent, std::int64_t deadline,

@@ -110,7 +110,7 @@ public:
     /// after construction.
     void attach() noexcept;
     /// Ends this context and all below it, unless it has ended already. Without a cause the error
-    /// is the cause. The caller has a reference.
+    /// is the cause. The caller has a reference that nobody else lets go of.
     void cancel(errc error, const failure& cause) noexcept;
 
     spin_lock& gate() noexcept { return gate_; }
@@ -133,9 +133,7 @@ protected:
     ~canceller() override;
 
 private:
-    /// True: somebody is told, who may let go of the caller's reference, so that one more was
-    /// taken.
-    bool end(errc error, const failure& cause, dependents& pending) noexcept;
+    void end(errc error, const failure& cause, dependents& pending) noexcept;
     virtual void stop_timer() noexcept {}
     void leave_parent() noexcept;
 

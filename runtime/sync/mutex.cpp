@@ -14,7 +14,7 @@ mutex_guard mutex::try_lock() noexcept {
 }
 
 // The short way, for a worker at a mutex of its own, enters the gate without a call.
-void mutex::unlock() noexcept {
+[[gnu::noinline]] void mutex::unlock() noexcept {
     const detail::worker* const here = detail::this_threads_worker;
     if (here != nullptr && here->in_no_lock() && gate_.enter(here->ticket())) [[likely]] {
         if (locked_ && waiters_.empty()) [[likely]] {

@@ -50,17 +50,10 @@ bool rw_mutex::admit_writer(detail::wake_list& wakes) noexcept {
     return true;
 }
 
-// For one that does not wait after all.
-void rw_mutex::reopen() noexcept {
-    if (nobody_waits()) state_.fetch_and(~waited, relaxed);
-}
-
 bool rw_mutex::try_take(word hold) noexcept {
     if (enter(hold)) return true;
     const std::lock_guard guard(gate_);
-    if (take(hold)) return true;
-    reopen();
-    return false;
+    return take(hold);
 }
 
 write_guard rw_mutex::try_lock() noexcept {
@@ -71,15 +64,15 @@ read_guard rw_mutex::try_lock_shared() noexcept {
     return read_guard(try_take(reader) ? this : nullptr);
 }
 
-void rw_mutex::leave(word hold, word seen) noexcept {
-    if (hold == writing && (seen & writing) == 0)
-        detail::die_of_misuse("unlock of an rw_mutex that is not locked");
-    if (hold == reader && seen < reader)
-        detail::die_of_misuse("unlock_shared of an rw_mutex that no reader holds");
+[[gnu::noinline]] void rw_mutex::leave(word hold) noexcept {
     detail::wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        state_.fetch_or(waited, relaxed);
+        const word before = state_.fetch_or(waited, relaxed);
+        if (hold == writing && (before & writing) == 0)
+            detail::die_of_misuse("unlock of an rw_mutex that is not locked");
+        if (hold == reader && before < reader)
+            detail::die_of_misuse("unlock_shared of an rw_mutex that no reader holds");
         // acquire: pairs with the release of the other readers.
         if (state_.fetch_sub(hold, acq_rel) - hold != waited) return;
         if (hold == writing) {
@@ -113,12 +106,10 @@ void rw_mutex_leaf::retract() noexcept {
     detail::wake_list wakes;
     {
         const std::lock_guard guard(mutex_.gate_);
-        if (linked()) {
-            unlink();
-            // The last writer that waited may have held back readers.
-            if (mutex_.free_for(rw_mutex::reader)) mutex_.admit_readers(wakes);
-        }
-        mutex_.reopen();
+        if (!linked()) return;
+        unlink();
+        // The last writer that waited may have held back readers.
+        if (mutex_.free_for(rw_mutex::reader)) mutex_.admit_readers(wakes);
     }
     wakes.wake_all();
 }

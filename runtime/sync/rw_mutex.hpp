@@ -12,8 +12,9 @@
 //   waits; writers_ only if it is held.
 //   Who has it next may free it, so a thread that gives up its hold touches nothing afterwards, or
 //   has the gate and leaves `waited` set: until it leaves the gate nobody else gets in. Therefore
-//   leave() clears `waited` only where it hands over, to tasks that it wakes later; else whoever
-//   comes next does.
+//   leave() clears `waited` only where it hands over, to tasks that it wakes later, or that pass
+//   the gate before they go on; else whoever comes next does. So `waited` may be set without
+//   anybody who waits.
 //
 // Orders
 //   Giving up a hold is a release. Who gets one has acquired it: in enter(); in free_for() or
@@ -60,7 +61,7 @@ public:
     void unlock() noexcept {
         word seen = writing;
         if (!state_.compare_exchange_strong(seen, 0, detail::release, detail::relaxed))
-            leave(writing, seen);
+            leave(writing);
     }
     void unlock_shared() noexcept {
         word seen = state_.load(detail::relaxed);
@@ -68,7 +69,7 @@ public:
             if (state_.compare_exchange_weak(seen, seen - reader, detail::release, detail::relaxed))
                 return;
         }
-        leave(reader, seen);
+        leave(reader);
     }
 
 private:
@@ -94,8 +95,8 @@ private:
         return false;
     }
     bool try_take(word hold) noexcept;
-    /// The long way out; the state was `seen`.
-    void leave(word hold, word seen) noexcept;
+    /// The long way out.
+    void leave(word hold) noexcept;
 
     // Gate held.
     bool nobody_waits() const noexcept { return readers_.empty() && writers_.empty(); }
@@ -104,7 +105,6 @@ private:
     void admit(word holds) noexcept;
     bool admit_readers(detail::wake_list& wakes) noexcept;
     bool admit_writer(detail::wake_list& wakes) noexcept;
-    void reopen() noexcept;
 
     detail::atomic<word> state_{0};
     detail::spin_lock gate_;
