@@ -175,9 +175,7 @@ chan_leaf::outcome outcome_of(chan_core::attempt a) noexcept {
                                              worker& here) noexcept {
     runnable* const counterpart = waiting.owner;
     waiting.unlink();
-    const claim_result how = waiting.sole
-                                 ? claim_result::parked
-                                 : static_cast<multi_wait*>(counterpart)->try_win(waiting.index);
+    const claim_result how = win(waiting);
     if (how == claim_result::lost) return begin_slow(l, here, true);  // to the next in its queue
     const bool sends = l.way == direction::send;
     std::memcpy(sends ? waiting.slot : l.slot, sends ? l.slot : waiting.slot,
@@ -199,21 +197,27 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     return true;
 }
 
-// The short ways, for a worker at a channel of its own. In begin_send() and begin_recv() they call
-// nothing but by a jump, so that no registers are saved there. noinline, these and try_commit():
-// their callers are coroutines (worker.hpp, this_threads_worker).
-[[gnu::always_inline]] inline sole_start chan_core::send_short(chan_leaf& l) noexcept {
+bool chan_leaf::try_commit() noexcept {
+    const sole_start how = way == direction::send ? begin_send(*this) : begin_recv(*this);
+    if (how == sole_start::held) channel->gate_.unlock();
+    return how == sole_start::done || how == sole_start::spent;
+}
+
+// The short ways, for a worker at a channel of its own, call nothing but by a jump, so that no
+// registers are saved there. noinline, these: their callers are coroutines (worker.hpp,
+// this_threads_worker).
+[[gnu::noinline]] sole_start begin_send(chan_leaf& l) noexcept {
     chan_core* const c = l.channel;
     if (c == nullptr) [[unlikely]]
         return sole_start::never;
     worker& here = *this_threads_worker;
     if (!c->gate_.enter(here.ticket())) [[unlikely]]
-        return begin_slow(l, here, false);
-    if (!c->plain_) return begin_slow(l, here, true);
+        return chan_core::begin_slow(l, here, false);
+    if (!c->plain_) return chan_core::begin_slow(l, here, true);
     if (!c->receivers_.empty()) {
         chan_leaf* const receiver = front_here(c->receivers_, here);
-        if (receiver == nullptr) return begin_slow(l, here, true);
-        return meet(l, *receiver, here);
+        if (receiver == nullptr) return chan_core::begin_slow(l, here, true);
+        return chan_core::meet(l, *receiver, here);
     }
     if (c->count_.load(relaxed) == c->capacity_) {
         c->gate_.stay(here.ticket());
@@ -221,21 +225,22 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     }
     c->push(l.slot);
     c->gate_.leave(here.ticket());
-    return end(l, attempt::done, here);
+    return end(l, chan_core::attempt::done, here);
 }
 
-[[gnu::always_inline]] inline sole_start chan_core::recv_short(chan_leaf& l) noexcept {
+[[gnu::noinline]] sole_start begin_recv(chan_leaf& l) noexcept {
     chan_core* const c = l.channel;
     if (c == nullptr) [[unlikely]]
         return sole_start::never;
     worker& here = *this_threads_worker;
     if (!c->gate_.enter(here.ticket())) [[unlikely]]
-        return begin_slow(l, here, false);
-    if (!c->plain_) return begin_slow(l, here, true);
+        return chan_core::begin_slow(l, here, false);
+    if (!c->plain_) return chan_core::begin_slow(l, here, true);
     if (!c->senders_.empty()) {
         chan_leaf* const sender = front_here(c->senders_, here);
-        if (sender == nullptr || c->count_.load(relaxed) != 0) return begin_slow(l, here, true);
-        return meet(l, *sender, here);
+        if (sender == nullptr || c->count_.load(relaxed) != 0)
+            return chan_core::begin_slow(l, here, true);
+        return chan_core::meet(l, *sender, here);
     }
     if (c->count_.load(relaxed) == 0) {
         c->gate_.stay(here.ticket());
@@ -243,22 +248,7 @@ bool chan_leaf::commit(wake_list& wakes) noexcept {
     }
     c->pop(l.slot);
     c->gate_.leave(here.ticket());
-    return end(l, attempt::done, here);
-}
-
-[[gnu::noinline]] sole_start begin_send(chan_leaf& l) noexcept {
-    return chan_core::send_short(l);
-}
-
-[[gnu::noinline]] sole_start begin_recv(chan_leaf& l) noexcept {
-    return chan_core::recv_short(l);
-}
-
-[[gnu::noinline]] bool chan_leaf::try_commit() noexcept {
-    const sole_start how =
-        way == direction::send ? chan_core::send_short(*this) : chan_core::recv_short(*this);
-    if (how == sole_start::held) channel->gate_.unlock();
-    return how == sole_start::done || how == sole_start::spent;
+    return end(l, chan_core::attempt::done, here);
 }
 
 [[gnu::noinline]] sole_start chan_core::begin_slow(chan_leaf& l, worker& here,

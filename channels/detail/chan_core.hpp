@@ -152,8 +152,6 @@ private:
         : element_(element), capacity_(capacity), plain_(element.word) {}
     ~chan_core() = default;
     void destroy() noexcept;
-    static inline sole_start send_short(chan_leaf& l) noexcept;
-    static inline sole_start recv_short(chan_leaf& l) noexcept;
     static sole_start meet(chan_leaf& l, chan_leaf& waiting, worker& here) noexcept;
     /// The long way of begin_send() and begin_recv(); the gate was entered, or not.
     static sole_start begin_slow(chan_leaf& l, worker& here, bool entered) noexcept;

@@ -19,11 +19,15 @@ inline void keep_home(leaf& l, const worker* here) noexcept {
         l.home->pin();
 }
 
-/// Claims a leaf that was just unlinked. Gate held.
+/// Claims a leaf that was just unlinked and whose runtime cannot end meanwhile. Gate held.
+inline claim_result win(leaf& l) noexcept {
+    return l.sole ? claim_result::parked : static_cast<multi_wait*>(l.owner)->try_win(l.index);
+}
+
+/// The same for any leaf. Gate held.
 inline claim_result claim(leaf& l) noexcept {
     keep_home(l, this_threads_worker);  // first: the runtime must not look idle in between
-    if (l.sole) return claim_result::parked;
-    const claim_result how = static_cast<multi_wait*>(l.owner)->try_win(l.index);
+    const claim_result how = win(l);
     if (how != claim_result::parked && l.pinned) l.home->unpin();
     return how;
 }
