@@ -26,7 +26,7 @@ std::int64_t checked(std::int64_t n) {
 
 /// From 0 to n, each as likely as the others.
 std::int64_t random_up_to(std::int64_t n) noexcept {
-    __extension__ typedef unsigned __int128 wide;
+    __extension__ using wide = unsigned __int128;
     const wide scaled = static_cast<wide>(random_bits()) * (static_cast<std::uint64_t>(n) + 1);
     return static_cast<std::int64_t>(scaled >> 64);
 }

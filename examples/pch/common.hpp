@@ -1,5 +1,3 @@
-#pragma once
-
 // Precompiled for kv and for the examples of the patterns. Each source still includes what it uses;
 // the checks with g++ build without this.
 #include <chrono>

@@ -20,7 +20,7 @@ namespace sluice::detail {
 
 class token_bucket {
 public:
-    __extension__ typedef __int128 wide;
+    __extension__ using wide = __int128;
 
     static constexpr std::int64_t most_debt = std::int64_t{1} << 62;
 

@@ -43,7 +43,7 @@ inline constexpr std::memory_order seq_cst = std::memory_order_seq_cst;
 
 /// The least fraction of 2^64 that times n has k as its whole part.
 inline std::uint64_t fraction_for(std::uint32_t k, std::uint32_t n) noexcept {
-    __extension__ typedef unsigned __int128 wide;
+    __extension__ using wide = unsigned __int128;
     return static_cast<std::uint64_t>(((wide{k} << 64) + n - 1) / n);
 }
 

@@ -1,5 +1,3 @@
-#pragma once
-
 // Precompiled for the tests: what most of them include. Each still includes what it uses; the
 // checks with g++ build without this.
 #include <algorithm>

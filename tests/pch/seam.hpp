@@ -1,4 +1,2 @@
-#pragma once
-
 // Precompiled for the tests that see the seam through the explorer.
 #include "catch.hpp"
