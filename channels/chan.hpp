@@ -92,6 +92,9 @@ public:
         return leaf_;
     }
     sole_start begin() noexcept { return begin_send(the_leaf()); }
+    bool may_be_ready() const noexcept {
+        return leaf_.channel != nullptr && leaf_.channel->may_send();
+    }
     void take(std::size_t) {
         if (leaf_.result == chan_leaf::outcome::closed) throw_send_on_closed();
     }
@@ -129,6 +132,9 @@ public:
         return leaf_;
     }
     sole_start begin() noexcept { return begin_recv(the_leaf()); }
+    bool may_be_ready() const noexcept {
+        return leaf_.channel != nullptr && leaf_.channel->may_recv();
+    }
     result_type take(std::size_t) noexcept {
         if constexpr (std::is_void_v<T>) {
             return leaf_.result == chan_leaf::outcome::value;

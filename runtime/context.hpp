@@ -122,6 +122,7 @@ public:
     done_operation(done_operation&&) noexcept = default;
 
     done_leaf& the_leaf() noexcept { return leaf_; }
+    bool may_be_ready() const noexcept { return leaf_.of() != nullptr && leaf_.of()->ended(); }
     void take(std::size_t) const noexcept {}
 
 private:

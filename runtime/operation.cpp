@@ -18,9 +18,7 @@ namespace sluice::detail {
 }
 
 [[gnu::noinline]] void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept {
-    l.owner = runnable::from_frame(frame);
-    l.home = &this_threads_worker->owner();
-    l.sole = true;
+    l.own(runnable::from_frame(frame), &this_threads_worker->owner(), true);
 }
 
 }  // namespace sluice::detail

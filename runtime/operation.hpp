@@ -10,7 +10,10 @@
 //   leaf_count                    how many leaves it has
 //   visit(base, v) -> bool        calls v(leaf, i) for each of them, in an order in which to poll
 //                                 them, until v gives true; gives whether it did. i counts from
-//                                 `base`, the same for a leaf in each order
+//                                 `base`, the same for a leaf in each order. One made of others may
+//                                 leave out those that v does not ask, v.asks(op)
+//   may_be_ready() -> bool        optional, noexcept: at a glance, whether it is worth while to
+//                                 poll; before it waits it is asked in any case
 //   take(i) -> result_type        the result, after its leaf i has won; may throw
 //   finish(i) -> bool             optional, noexcept: does what leaf i only promised in a race;
 //                                 false: wait again
@@ -144,35 +147,62 @@ public:
 private:
     Op& self() noexcept { return static_cast<Op&>(*this); }
 
-    sole_start start_ = sole_start::done;
+    sole_start start_;  // set by await_ready()
 };
 
-/// Polls an operation that races its leaves. True: one has won, and has kept its promise. False:
-/// `leaves` lists them in the order in which they were polled.
-template <class Op>
-bool attempt_raced(multi_wait& wait, Op& op, leaf** leaves, multi_wait::finisher finish) noexcept {
-    leaf** next = leaves;
-    auto poll = [&wait, &next](auto& l, std::uint32_t i) noexcept {
-        *next++ = &l;
-        return wait.try_at_once(l, i);
-    };
-    for (;;) {
-        order_begins();
-        next = leaves;
-        if (!op.visit(0, poll)) return false;
-        if (finish(wait)) return true;  // else it was asked once, and does not win again
-    }
-}
+/// Visits the leaves that may be ready, until one has won.
+struct polling {
+    multi_wait& wait;
 
-/// For a wait that starts over: lists the leaves in an order of their own. False.
-template <class Op>
-bool list_anew(Op& op, leaf** leaves) noexcept {
-    auto list = [&leaves](leaf& l, std::uint32_t) noexcept {
-        *leaves++ = &l;
+    template <class Op>
+    static bool asks(const Op& op) noexcept {
+        if constexpr (requires { op.may_be_ready(); }) {
+            return op.may_be_ready();
+        } else {
+            return true;
+        }
+    }
+    template <class Leaf>
+    bool operator()(Leaf& l, std::uint32_t i) noexcept {
+        return wait.try_at_once(l, i);
+    }
+};
+
+/// Visits all leaves, and lists them in that order.
+struct listing {
+    leaf** next;
+
+    template <class Op>
+    static constexpr bool asks(const Op&) noexcept {
+        return true;
+    }
+    bool operator()(leaf& l, std::uint32_t i) noexcept {
+        l.index = i;
+        *next++ = &l;
         return false;
-    };
+    }
+};
+
+/// For a wait that begins, or starts over. False.
+template <class Op>
+bool list_leaves(Op& op, leaf** leaves) noexcept {
+    listing list{leaves};
     order_begins();
     return op.visit(0, list);
+}
+
+/// Polls an operation that races its leaves. True: one has won, and has kept its promise. False:
+/// `leaves` lists them.
+template <class Op>
+bool attempt_raced(multi_wait& wait, Op& op, leaf** leaves, multi_wait::finisher finish) noexcept {
+    polling poll{wait};
+    for (;;) {
+        order_begins();
+        if (!op.visit(0, poll)) break;
+        if (finish(wait)) return true;  // else it was asked once, and does not win again
+    }
+    order_was_in_vain();
+    return list_leaves(op, leaves);
 }
 
 /// Suspends the task for a wait that its first attempt has not ended, or, if that has, because its
@@ -227,7 +257,7 @@ private:
     }
     static bool finish_or_list(multi_wait& wait) noexcept {
         multi_operation& self = enclosing(wait);
-        return finish_winner(wait) || list_anew(self.self(), self.leaves_.data());
+        return finish_winner(wait) || list_leaves(self.self(), self.leaves_.data());
     }
 
     // A multi_wait that finds the operation around it.
@@ -243,7 +273,7 @@ private:
 
     std::array<leaf*, Leaves <= multi_wait::on_stack ? Leaves : 2 * Leaves> leaves_;
     holder wait_{*this};
-    bool won_ = false;  // at the first attempt
+    bool won_;  // at the first attempt; set by await_ready()
 };
 
 }  // namespace detail

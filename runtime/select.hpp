@@ -65,14 +65,15 @@ public:
 
     template <class Visit>
     bool visit(std::uint32_t base, Visit& v) noexcept {
-        std::array<std::uint32_t, sizeof...(Ops)> room;
+        std::array<std::uint32_t, sizeof...(Ops)> asked;
+        const std::uint32_t n = list_asked(asked.data(), v, std::index_sequence_for<Ops...>());
         if constexpr (alike<Ops...>) {
             const std::array leaves =
                 std::apply([](Ops&... ops) { return std::array{&ops.the_leaf()...}; }, ops_);
-            return in_random_order(room.data(), sizeof...(Ops),
+            return in_random_order(asked.data(), n,
                                    [&](std::uint32_t k) { return v(*leaves[k], base + k); });
         } else {
-            return in_random_order(room.data(), sizeof...(Ops),
+            return in_random_order(asked.data(), n,
                                    [&](std::uint32_t k) { return visit_case(k, base, v); });
         }
     }
@@ -91,6 +92,15 @@ public:
     }
 
 private:
+    // Without branches, which would be mispredicted as often as it is open which cases are ready.
+    template <class Visit, std::size_t... K>
+    [[gnu::always_inline]] std::uint32_t list_asked(std::uint32_t* asked, const Visit& v,
+                                                    std::index_sequence<K...>) const noexcept {
+        std::uint32_t n = 0;
+        ((asked[n] = K, n += static_cast<std::uint32_t>(v.asks(std::get<K>(ops_)))), ...);
+        return n;
+    }
+
     // The leaves of case k come after those of the cases before it.
     template <class Visit, std::size_t... K>
     bool visit_case(std::uint32_t k, std::uint32_t base, Visit& v,

@@ -1,5 +1,7 @@
 #include <sluice/runtime/select_case.hpp>
 
+#include <numeric>
+
 namespace sluice {
 
 dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_default)
@@ -14,6 +16,7 @@ dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_
 }
 
 bool dynamic_select_base::visit_cases(std::uint32_t base, select_case::visitor& v) noexcept {
+    std::iota(shuffle_room_.begin(), shuffle_room_.end(), 0u);
     return detail::in_random_order(
         shuffle_room_.data(), static_cast<std::uint32_t>(cases_.size()),
         [&](std::uint32_t c) { return cases_[c].body_->visit(base + first_leaf_[c], v); });
@@ -27,7 +30,7 @@ bool dynamic_select_base::finish_winner(detail::multi_wait& wait) noexcept {
 
 bool dynamic_select_base::finish_or_list(detail::multi_wait& wait) noexcept {
     dynamic_select_base& self = enclosing(wait);
-    return finish_winner(wait) || detail::list_anew(self, self.leaves_.data());
+    return finish_winner(wait) || detail::list_leaves(self, self.leaves_.data());
 }
 
 std::optional<std::size_t> dynamic_select_base::take_winner() {

@@ -40,6 +40,11 @@ private:
     struct visitor {
         virtual bool operator()(detail::leaf& l, std::uint32_t i) noexcept = 0;
 
+        template <class Op>
+        static constexpr bool asks(const Op&) noexcept {
+            return true;
+        }
+
     protected:
         ~visitor() = default;
     };
@@ -142,7 +147,7 @@ private:
     std::vector<std::uint32_t> first_leaf_;  // of each case
     std::vector<std::uint32_t> shuffle_room_;
     holder wait_;
-    bool won_ = false;  // at the first attempt
+    bool won_;  // at the first attempt; set by await_ready()
 };
 
 namespace detail {

@@ -133,6 +133,7 @@ bool chan_core::close() noexcept {
         const std::lock_guard guard(gate_);
         if (std::exchange(closed_, true)) return false;
         plain_ = false;
+        opaque_.store(true, relaxed);
         const auto mark = [](leaf& l) {
             static_cast<chan_leaf&>(l).result = chan_leaf::outcome::closed;
         };
@@ -270,9 +271,7 @@ bool chan_leaf::try_commit() noexcept {
 
 void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept {
     spin_lock& gate = l.channel->gate_;
-    l.owner = runnable::from_frame(frame);
-    l.home = &this_threads_worker->owner();
-    l.sole = true;
+    l.own(runnable::from_frame(frame), &this_threads_worker->owner(), true);
     l.chan_leaf::enlist();
     gate.unlock();
 }

@@ -100,7 +100,7 @@ public:
     wait_site site() const noexcept final;
 
     chan_core* channel;  // null: a nil channel
-    void* slot = nullptr;
+    void* slot;          // set when it is polled
     const direction way;
     outcome result = outcome::none;  // written by whoever commits
 
@@ -138,6 +138,10 @@ public:
     /// False: it was closed already.
     bool close() noexcept;
 
+    /// At a glance, without the gate: false if one would have to wait, at this moment.
+    bool may_send() const noexcept { return counts_other_than(capacity_); }
+    bool may_recv() const noexcept { return counts_other_than(0); }
+
     std::size_t size() const noexcept { return count_.load(relaxed); }
     std::size_t capacity() const noexcept { return capacity_; }
     spin_lock& gate() noexcept { return gate_; }
@@ -149,12 +153,17 @@ private:
     friend void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept;
 
     chan_core(const element_type& element, std::uint32_t capacity) noexcept
-        : element_(element), capacity_(capacity), plain_(element.word) {}
+        : element_(element), capacity_(capacity), plain_(element.word), opaque_(capacity == 0) {}
     ~chan_core() = default;
     void destroy() noexcept;
     static sole_start meet(chan_leaf& l, chan_leaf& waiting, worker& here) noexcept;
     /// The long way of begin_send() and begin_recv(); the gate was entered, or not.
     static sole_start begin_slow(chan_leaf& l, worker& here, bool entered) noexcept;
+
+    bool counts_other_than(std::uint32_t n) const noexcept {
+        const bool differs = count_.load(relaxed) != n;
+        return (static_cast<int>(differs) | static_cast<int>(opaque_.load(relaxed))) != 0;
+    }
 
     // Gate held. Inlined in each of their callers, which saves a tenth of a hand-off. `here` is the
     // calling thread's worker, or null; `woken` becomes the counterpart that is to be readied.
@@ -170,8 +179,10 @@ private:
     const std::uint32_t capacity_;
     atomic<std::uint32_t> refs_{1};
     spin_lock gate_;
-    bool plain_;                      // under gate_: open, and the elements are words
-    bool closed_ = false;             // under gate_
+    bool plain_;           // under gate_: open, and the elements are words
+    bool closed_ = false;  // under gate_
+    atomic<bool> opaque_;  // written under gate_: closed, or without a buffer, so that count_ does
+                           // not say who would have to wait
     std::uint32_t head_ = 0;          // under gate_
     atomic<std::uint32_t> count_{0};  // written under gate_
     wait_queue senders_;              // under gate_

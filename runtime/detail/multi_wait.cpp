@@ -81,9 +81,7 @@ void multi_wait::own_leaves() noexcept {
     some_regain_ = false;
     for (std::uint32_t k = 0; k != count_; ++k) {
         leaf& l = *leaves_[k];
-        l.owner = this;
-        l.home = home;
-        l.sole = false;
+        l.own(this, home, false);
         some_regain_ |= l.regains;
     }
 }

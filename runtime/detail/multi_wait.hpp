@@ -10,7 +10,8 @@
 //
 // The phases
 //   1. Attempt, before the task is suspended: the operation polls its leaves in its order (a select
-//      shuffles its cases, within() asks its two sides in turn), each under its own gate. No leaf
+//      shuffles its cases, within() asks its two sides in turn), each under its own gate, and
+//      leaves out those that do not look ready. No leaf
 //      of this wait is linked yet, so nobody can claim it, and committing needs only the
 //      counterpart's claim.
 //   2. Enlist, where start() begins: the gates of all rendezvous leaves are taken, each once, in
@@ -43,21 +44,16 @@ namespace sluice::detail {
 /// that. A simulation decides it for n > 1.
 std::uint64_t order_fraction(std::uint32_t n) noexcept;
 
-/// Calls visit(k) for each k below n, in random order, until one gives true; gives whether one did.
-/// `room` holds n numbers.
+/// Calls visit(k) for each of the n numbers k in `room`, in random order, until one gives true;
+/// gives whether one did.
 template <class Visit>
 [[gnu::always_inline]] inline bool in_random_order(std::uint32_t* room, std::uint32_t n,
                                                    Visit visit) noexcept {
-    __extension__ typedef unsigned __int128 wide;
-    if (n < 2) return n == 1 && visit(0);
+    __extension__ using wide = unsigned __int128;
+    if (n < 2) return n == 1 && visit(room[0]);
     constexpr std::uint32_t enough_for =
         8;  // one fraction: each step leaves what is behind its point
     std::uint64_t fraction = order_fraction(n);
-    if (n == 2) {  // most selects; the same as below
-        const auto first = static_cast<std::uint32_t>(fraction >> 63);
-        return visit(first) || visit(1 - first);
-    }
-    for (std::uint32_t k = 0; k != n; ++k) room[k] = k;
     for (std::uint32_t k = 0; k != n; ++k) {
         if (k >= enough_for) fraction = order_fraction(1);
         const wide scaled = static_cast<wide>(fraction) * (n - k);
@@ -154,14 +150,15 @@ private:
     bool regain() noexcept;
 
     // The task's worker only, and constant while parked.
-    leaf** leaves_ = nullptr;  // in the order to poll them; if some regain, later by their index
     std::uint32_t count_ = 0;
-    bool has_default_ = false;
-    bool some_regain_ = false;
-    bool active_ = false;         // between start() and the task's resumption
     std::uint32_t regained_ = 0;  // how many leaves regain() has come to; 0: not retired yet
-    runnable* frame_ = nullptr;
-    finisher finish_ = nullptr;
+    bool active_ = false;         // between start() and the task's resumption
+    // Likewise, and set by start().
+    bool has_default_;
+    bool some_regain_;
+    leaf** leaves_;  // in the order to poll them; if some regain, later by their index
+    runnable* frame_;
+    finisher finish_;
     // Anyone, by compare-and-swap.
     atomic<std::uint32_t> state_{nothing};
 };

@@ -30,10 +30,10 @@ class multi_wait;
 
 /// Node of a circular list; a node alone points to itself, so unlinking needs no list.
 struct list_node {
-    list_node* next = this;
-    list_node* previous = this;
+    list_node* next;
+    list_node* previous;
 
-    list_node() = default;
+    list_node() noexcept { stand_alone(); }
     list_node(const list_node&) = delete;
     list_node& operator=(const list_node&) = delete;
 
@@ -42,7 +42,7 @@ struct list_node {
     void unlink() noexcept {
         next->previous = previous;
         previous->next = next;
-        next = previous = this;
+        stand_alone();
     }
 
     void insert_before(list_node& position) noexcept {
@@ -51,6 +51,12 @@ struct list_node {
         previous->next = this;
         position.previous = this;
     }
+
+protected:
+    struct unset {};
+    explicit list_node(unset) noexcept {}  // stand_alone() comes later
+
+    void stand_alone() noexcept { next = previous = this; }
 };
 
 /// What a parked leaf waits for, for reports.
@@ -70,9 +76,18 @@ class wake_list;
 
 class leaf : public list_node {
 public:
-    leaf() = default;
-    leaf(leaf&&) noexcept : list_node() {}  // operations move before they wait, never while they do
+    leaf() noexcept : list_node(unset()) {}
+    leaf(leaf&&) noexcept : leaf() {}  // operations move before they wait, never while they do
     leaf& operator=(leaf&&) = delete;
+
+    /// Before it may stand in line. Most operations are done without, so that nothing of this is
+    /// set before.
+    void own(runnable* by, scheduler* at, bool alone) noexcept {
+        stand_alone();
+        owner = by;
+        home = at;
+        sole = alone;
+    }
 
     /// The lock of the source; null: nothing will ever complete this leaf (a nil channel, a context
     /// without an end).
@@ -109,16 +124,17 @@ public:
     /// more. Idempotent.
     void abandon() noexcept;
 
-    // Set before the leaf is enlisted; constant while it is, but for start_over() and regain().
-    runnable* owner = nullptr;  // the frame of a sole wait, else the multi_wait
-    scheduler* home = nullptr;  // where the owner is readied
-    std::uint32_t index = 0;    // among the leaves of the multi_wait
+    // Set by own(); constant while the leaf is enlisted, but for start_over() and regain().
+    runnable* owner;            // the frame of a sole wait, else the multi_wait
+    scheduler* home = nullptr;  // where the owner is readied; null before own()
     bool sole = true;           // unlinking claims it
     bool rendezvous = false;    // two parties commit together (at a channel, not a nil one): a wait
                                 // holds the gates of all such leaves at once; constant
     bool regains = false;       // gives something up to wait (a cond its mutex); constant
     // Under the gate.
     bool pinned = false;  // the claimer has pinned `home`
+    // Of a multi_wait, set when it is polled.
+    std::uint32_t index;  // among its leaves
 
 protected:
     ~leaf() = default;

@@ -130,6 +130,45 @@ TEST_CASE(
     });
 }
 
+TEST_CASE("select 2.2: the choice is uniform among channels that are ready in different ways") {
+    run_on(1, []() -> task<> {  // where yield() lets the sender come to its send
+        const auto filled = make_chan<int>(2);
+        const auto met = make_chan<int>();
+        const auto closed = make_chan<int>(1);
+        closed.close();
+        const auto room = make_chan<int>(1);
+        auto sender = spawn(
+            [](chan<int> to) -> task<> {
+                for (;;) {
+                    try {
+                        co_await to.send(1);
+                    } catch (const channel_closed&) {
+                        co_return;
+                    }
+                }
+            },
+            met);
+        const bool fair = co_await chooses_uniformly<4>([&]() -> task<std::size_t> {
+            static_cast<void>(filled.try_send(1));
+            static_cast<void>(room.try_recv());
+            co_await yield();
+            const auto got =
+                co_await select(filled.recv(), met.recv(), closed.recv(), room.send(1));
+            co_return got.index();
+        });
+        EXPECT(fair);
+        const bool alike = co_await chooses_uniformly<3>([&]() -> task<std::size_t> {
+            static_cast<void>(filled.try_send(1));
+            co_await yield();
+            const auto got = co_await select(filled.recv(), met.recv(), closed.recv());
+            co_return got.index();
+        });
+        EXPECT(alike);
+        met.close();
+        co_await sender.join();
+    });
+}
+
 TEST_CASE("select 2.2: the choice is uniform among closed channels, and among run-time cases") {
     on_workers([]() -> task<> {
         std::array<chan<int>, 5> ch;
