@@ -13,8 +13,8 @@ namespace sluice::detail {
     return this_threads_worker->slice_left();
 }
 
-[[gnu::noinline]] void run_again_last(std::coroutine_handle<> frame) noexcept {
-    this_threads_worker->go_last(runnable::from_frame(frame));
+[[gnu::noinline]] void run_last(runnable* r) noexcept {
+    this_threads_worker->go_last(r);
 }
 
 [[gnu::noinline]] void own_leaf(leaf& l, std::coroutine_handle<> frame) noexcept {

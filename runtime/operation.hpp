@@ -69,8 +69,8 @@ bool spend_budget() noexcept;
 /// Whether there is something left of it.
 bool slice_left() noexcept;
 
-/// The suspended frame runs again after all tasks that are ready on this worker.
-void run_again_last(std::coroutine_handle<> frame) noexcept;
+/// It runs, a suspended frame or what stands in for one, after all that is ready on this worker.
+void run_last(runnable* r) noexcept;
 
 /// How a sole wait begins.
 enum class sole_start : std::uint8_t {
@@ -134,7 +134,7 @@ public:
     void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
         if (start_ == sole_start::spent) {
             frame.promise().runs_again();
-            run_again_last(frame);
+            run_last(runnable::from_frame(frame));
             return;
         }
         auto& l = self().the_leaf();
@@ -144,10 +144,61 @@ public:
 
     decltype(auto) await_resume() { return self().take(0); }
 
-private:
+protected:
     Op& self() noexcept { return static_cast<Op&>(*this); }
 
     sole_start start_;  // set by await_ready()
+};
+
+/// Base of those that give something to hold, a lock: a task whose slice is used up yields before
+/// it begins one, and not when it has it, so that what others need is not held while they run.
+template <class Op>
+class holding_operation : public sole_operation<Op> {
+public:
+    bool await_ready() noexcept {
+        yields_first_ = !slice_left();
+        return !yields_first_ && begins();
+    }
+
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        if (!yields_first_) {
+            sole_operation<Op>::await_suspend(frame);
+            return;
+        }
+        frame.promise().runs_again();
+        beginner_.resume = &begin_later<Promise>;
+        beginner_.of = this;
+        beginner_.frame = frame;
+        run_last(&beginner_);
+    }
+
+private:
+    /// Stands in for a task that has yet to begin.
+    struct beginner : runnable {
+        holding_operation* of;
+        std::coroutine_handle<> frame;
+    };
+
+    bool begins() noexcept {
+        this->start_ = this->self().begin();
+        if (this->start_ == sole_start::spent) this->start_ = sole_start::done;
+        return this->start_ == sole_start::done;
+    }
+
+    template <class Promise>
+    static void begin_later(void* self) {
+        const auto& later = *static_cast<beginner*>(static_cast<runnable*>(self));
+        const auto frame = std::coroutine_handle<Promise>::from_address(later.frame.address());
+        if (later.of->begins()) {
+            runnable::from_frame(frame)->run();
+        } else {
+            later.of->sole_operation<Op>::await_suspend(frame);
+        }
+    }
+
+    bool yields_first_;
+    beginner beginner_;
 };
 
 /// Visits the leaves that may be ready, until one has won.
@@ -217,7 +268,7 @@ bool suspend_raced(multi_wait& wait, std::coroutine_handle<Promise> frame, bool 
         if (spend_budget()) return false;
     }
     frame.promise().runs_again();
-    run_again_last(frame);
+    run_last(runnable::from_frame(frame));
     return true;
 }
 

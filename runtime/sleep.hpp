@@ -62,7 +62,7 @@ struct [[nodiscard]] yield_awaiter {
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
         frame.promise().runs_again();
-        run_again_last(frame);
+        run_last(runnable::from_frame(frame));
     }
     void await_resume() const noexcept {}
 };

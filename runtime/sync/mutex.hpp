@@ -154,7 +154,7 @@ private:
     mutex_guard guard_{nullptr};
 };
 
-class [[nodiscard]] lock_operation : public detail::sole_operation<lock_operation> {
+class [[nodiscard]] lock_operation : public detail::holding_operation<lock_operation> {
 public:
     using result_type = mutex_guard;
     explicit lock_operation(mutex& m) noexcept : leaf_(m) {}

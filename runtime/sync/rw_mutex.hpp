@@ -152,7 +152,8 @@ private:
 };
 
 template <bool Shared>
-class [[nodiscard]] rw_lock_operation : public detail::sole_operation<rw_lock_operation<Shared>> {
+class [[nodiscard]] rw_lock_operation
+    : public detail::holding_operation<rw_lock_operation<Shared>> {
 public:
     using result_type = detail::lock_owner<rw_mutex, Shared>;
     explicit rw_lock_operation(rw_mutex& m) noexcept : leaf_(m, Shared) {}

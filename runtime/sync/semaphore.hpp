@@ -93,7 +93,7 @@ private:
     permit granted_{nullptr, 0};  // given back if the task is cut before it runs again
 };
 
-class [[nodiscard]] acquire_operation : public detail::sole_operation<acquire_operation> {
+class [[nodiscard]] acquire_operation : public detail::holding_operation<acquire_operation> {
 public:
     using result_type = permit;
     acquire_operation(semaphore& s, std::int64_t n) noexcept : leaf_(s, n) {}

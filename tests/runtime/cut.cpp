@@ -213,6 +213,23 @@ TEST_CASE("cut: a mutex held by a task that is cut is free afterwards, and its w
     CHECK(mu.try_lock().owns_lock());
 }
 
+TEST_CASE("cut: tasks that lock again and again, and let others run in between, leave it free") {
+    sluice::mutex mutex;
+    {
+        sluice::runtime rt(with_workers(2));
+        for (int i = 0; i != 8; ++i) {
+            rt.go(
+                [](sluice::mutex* m) -> task<> {
+                    for (;;) static_cast<void>(co_await m->lock());
+                },
+                &mutex);
+        }
+        std::this_thread::sleep_for(20ms);
+        CHECK(rt.shutdown(0s).cut.size() == 8);
+    }
+    CHECK(mutex.try_lock().owns_lock());
+}
+
 TEST_CASE("cut: a lock or permit granted to a task that never ran again is given back") {
     sluice::mutex mu;
     sluice::rw_mutex rw;

@@ -12,6 +12,9 @@
 #include <sluice/runtime/runtime.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
+#include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/rw_mutex.hpp>
+#include <sluice/runtime/sync/semaphore.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
 #include "support.hpp"
@@ -213,6 +216,35 @@ TEST_CASE("runtime: a task whose operations are always ready lets others run") {
         }
         EXPECT(ran);
         EXPECT(steps <= 128);
+    });
+}
+
+TEST_CASE("runtime: a task whose slice is used up lets others run before it locks, not after") {
+    run_on(1, []() -> task<> {
+        constexpr int rounds = 20'000;
+        sluice::mutex mutex;
+        sluice::rw_mutex rw;
+        sluice::semaphore semaphore(1);
+        std::atomic<bool> stop{false};
+        std::int64_t looks = 0;
+        auto watch = sluice::spawn(
+            [](sluice::mutex* m, sluice::rw_mutex* r, sluice::semaphore* s, std::atomic<bool>* end,
+               std::int64_t* count) -> task<> {
+                for (; !*end; ++*count) {
+                    EXPECT(m->try_lock().owns_lock());
+                    EXPECT(r->try_lock().owns_lock());
+                    EXPECT(s->try_acquire().held());
+                    co_await sluice::yield();
+                }
+            },
+            &mutex, &rw, &semaphore, &stop, &looks);
+        for (int i = 0; i != rounds; ++i) static_cast<void>(co_await mutex.lock());
+        for (int i = 0; i != rounds; ++i) static_cast<void>(co_await rw.lock());
+        for (int i = 0; i != rounds; ++i) static_cast<void>(co_await rw.lock_shared());
+        for (int i = 0; i != rounds; ++i) static_cast<void>(co_await semaphore.acquire());
+        EXPECT(looks >= 4 * rounds / 128 / 2);
+        stop = true;
+        co_await watch.join();
     });
 }
 
