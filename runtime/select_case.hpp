@@ -147,7 +147,7 @@ private:
     std::vector<std::uint32_t> first_leaf_;  // of each case
     std::vector<std::uint32_t> shuffle_room_;
     holder wait_;
-    bool won_;  // at the first attempt; set by await_ready()
+    bool won_ = false;  // at the first attempt
 };
 
 namespace detail {

@@ -40,17 +40,28 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
     }
 }
 
-[[gnu::always_inline]] void chan_core::push(void* from) noexcept {
-    const std::uint32_t n = count_.load(relaxed);
+// Into the slot that comes after n values.
+[[gnu::always_inline]] void chan_core::put(void* from, std::uint32_t n) noexcept {
     const std::uint32_t tail = head_ + n;
     relocate(at(tail >= capacity_ ? tail - capacity_ : tail), from);
+}
+
+[[gnu::always_inline]] void chan_core::push(void* from) noexcept {
+    const std::uint32_t n = count_.load(relaxed);
+    put(from, n);
     count_.store(n + 1, relaxed);
 }
 
-[[gnu::always_inline]] void chan_core::pop(void* to) noexcept {
+// The first value; what is left is still to be counted.
+[[gnu::always_inline]] void chan_core::take(void* to) noexcept {
     relocate(to, at(head_));
     head_ = head_ + 1 == capacity_ ? 0 : head_ + 1;
-    count_.store(count_.load(relaxed) - 1, relaxed);
+}
+
+[[gnu::always_inline]] void chan_core::pop(void* to) noexcept {
+    take(to);
+    // release: pairs with the acquire in counts_other_than().
+    count_.store(count_.load(relaxed) - 1, release);
 }
 
 // Claims the first waiting party that can still be served; it is readied when the gate is released.
@@ -80,12 +91,15 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
 
 [[gnu::always_inline]] chan_core::attempt chan_core::recv_now(void* slot, const worker* here,
                                                               leaf*& woken) noexcept {
-    if (count_.load(relaxed) != 0) {
-        pop(slot);
-        if (!senders_.empty()) {
+    if (const std::uint32_t n = count_.load(relaxed); n != 0) {
+        take(slot);
+        chan_leaf* const sender = senders_.empty() ? nullptr : serve_first(senders_, here, woken);
+        if (sender != nullptr) {
             // The freed slot is at the tail: the first waiting sender's value goes there, so that
-            // the order stays.
-            if (chan_leaf* const sender = serve_first(senders_, here, woken)) push(sender->slot);
+            // the order stays. The count does too, for those who look at it without the gate.
+            put(sender->slot, n - 1);
+        } else {
+            count_.store(n - 1, release);  // as in pop()
         }
         return attempt::done;
     }

@@ -161,7 +161,9 @@ private:
     static sole_start begin_slow(chan_leaf& l, worker& here, bool entered) noexcept;
 
     bool counts_other_than(std::uint32_t n) const noexcept {
-        const bool differs = count_.load(relaxed) != n;
+        // acquire: pairs with the release where the count goes down. If a channel was closed before
+        // it was drained, who sees it empty sees that it is closed.
+        const bool differs = count_.load(acquire) != n;
         return (static_cast<int>(differs) | static_cast<int>(opaque_.load(relaxed))) != 0;
     }
 
@@ -172,7 +174,9 @@ private:
     inline chan_leaf* serve_first(wait_queue& queue, const worker* here, leaf*& woken) noexcept;
     inline void* at(std::uint32_t i) noexcept;
     inline void relocate(void* to, void* from) noexcept;
+    inline void put(void* from, std::uint32_t n) noexcept;
     inline void push(void* from) noexcept;
+    inline void take(void* to) noexcept;
     inline void pop(void* to) noexcept;
 
     const element_type& element_;

@@ -26,7 +26,7 @@ void choice_tree::go_to(std::string_view path) {
 
 void choice_tree::begin() noexcept {
     depth_ = 0;
-    drawn_ = none;
+    begin_order();
     preemptions_ = 0;
     diverged_ = false;
 }
@@ -36,13 +36,14 @@ std::uint32_t choice_tree::below(std::uint32_t ways) noexcept {
 }
 
 std::uint32_t choice_tree::draw(std::uint32_t ways) noexcept {
-    drawn_ = depth_;
+    ++draws_;
     return below(ways);
 }
 
-// Unless there was no choice, or there have been others since.
+// Unless there were other choices as well since the order began.
 void choice_tree::drawn_in_vain() noexcept {
-    if (drawn_ != none && drawn_ + 1 == depth_) path_[drawn_].vain = true;
+    if (order_ + draws_ != depth_) return;
+    for (std::size_t i = order_; i != depth_; ++i) path_[i].vain = true;
 }
 
 // What may not be preempted any more is noted all the same: so a path means the same under every

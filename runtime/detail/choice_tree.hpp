@@ -28,7 +28,10 @@ public:
     /// A number below `ways`, which is at least 1. A choice of one way is none.
     std::uint32_t below(std::uint32_t ways) noexcept;
 
-    void begin_order() noexcept override { drawn_ = none; }
+    void begin_order() noexcept override {
+        order_ = depth_;
+        draws_ = 0;
+    }
     std::uint32_t draw(std::uint32_t ways) noexcept override;
     void drawn_in_vain() noexcept override;
 
@@ -52,14 +55,13 @@ private:
         bool vain;           // the answer makes no difference
     };
 
-    static constexpr std::size_t none = static_cast<std::size_t>(-1);
-
     std::uint32_t choose(std::uint32_t ways) noexcept;
 
     const unsigned most_;
     std::vector<fork> path_;
     std::size_t depth_ = 0;
-    std::size_t drawn_ = none;  // depth_ before the latest draw of this order
+    std::size_t order_ = 0;  // depth_ when the latest order began
+    std::size_t draws_ = 0;  // of it: several, if selects are nested
     unsigned preemptions_ = 0;
     bool diverged_ = false;
 };

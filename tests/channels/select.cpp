@@ -29,6 +29,13 @@ namespace {
 
 constexpr int trials = 10'000;
 
+/// Calls a function whenever it is moved, which a channel does under its lock.
+struct watched {
+    static inline void (*moved)() = nullptr;
+    watched() = default;
+    watched(watched&&) noexcept { moved(); }
+};
+
 /// Whether the counts of `trials` choices are within 10 sigma of uniform.
 template <std::size_t N>
 bool uniform(const std::array<int, N>& counts) {
@@ -51,6 +58,33 @@ task<bool> chooses_uniformly(Choose choose) {
 }
 
 }  // namespace
+
+TEST_CASE(
+    "select: a full channel with a sender in line looks full all the while that one is served") {
+    run_on(1, []() -> task<> {  // where yield() lets the sender come to stand in line
+        static constinit int glances = 0;
+        static constinit int empty = 0;
+        static chan<watched>* watching = nullptr;
+        watched::moved = [] {
+            if (watching == nullptr) return;
+            ++glances;
+            if (!watching->recv().may_be_ready()) ++empty;
+        };
+        auto ch = make_chan<watched>(1);
+        co_await ch.send(watched());
+        auto sender = spawn([](chan<watched> to) -> task<> { co_await to.send(watched()); }, ch);
+        co_await yield();
+        watching = &ch;
+        const auto first = co_await ch.recv();
+        watching = nullptr;
+        EXPECT(first);
+        EXPECT(glances >= 2);
+        EXPECT(empty == 0);
+        co_await sender.join();
+        const auto second = co_await ch.recv();
+        EXPECT(second);
+    });
+}
 
 TEST_CASE("select 2.1: every operand and every value to send is evaluated once, losers included") {
     on_workers([]() -> task<> {
@@ -185,7 +219,9 @@ TEST_CASE("select 2.2: the choice is uniform among closed channels, and among ru
         const bool dynamic = co_await chooses_uniformly<5>([&]() -> task<std::size_t> {
             std::vector<select_case> cases;
             for (const auto& c : ch) cases.emplace_back(c.recv());
-            const std::size_t won = co_await select(std::span(cases));
+            auto made = select(std::span(cases));
+            auto moved = std::move(made);
+            const std::size_t won = co_await std::move(moved);
             co_return won;
         });
         EXPECT(dynamic);

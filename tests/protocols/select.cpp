@@ -32,6 +32,21 @@ TEST_CASE("two selects that face each other at two channels agree on one of them
     });
 }
 
+TEST_CASE("a channel that is closed and then drained looks ready at every moment") {
+    model::require_exhausted([] {
+        auto ch = make_chan<std::int64_t>(1);
+        check(ch.try_send(1), "there was no room");
+        auto closer = [&]() -> task<> {
+            ch.close();
+            const auto left = co_await ch.recv();
+            check(left == 1, "the value was lost");
+        };
+        crew workers;
+        workers.run_beside([&] { check(ch.recv().may_be_ready(), "it looked empty and open"); },
+                           closer());
+    });
+}
+
 TEST_CASE("a select that waits takes one of two values, and the other one stays") {
     model::require_exhausted([] {
         auto a = make_chan<std::int64_t>(1);

@@ -155,6 +155,21 @@ TEST_CASE("explore_all: what a select polls first makes no two orders where it w
           }) == 1);
 }
 
+TEST_CASE("explore_all: nor do the orders that nested selects draw") {
+    CHECK(sluice::explore_all({.preemptions = 0}, []() -> task<> {
+              const auto a = sluice::make_chan<int>();
+              const auto b = sluice::make_chan<int>();
+              const auto c = sluice::make_chan<int>();
+              sluice::go([a]() -> task<> {
+                  for (int i = 0; i != 3; ++i) {
+                      co_await sluice::sleep_for(1ms);
+                      co_await a.send(i);
+                  }
+              });
+              for (int i = 0; i != 3; ++i) co_await select(select(a.recv(), b.recv()), c.recv());
+          }) == 1);
+}
+
 TEST_CASE("explore_all: a wait that draws nothing does not undo a choice before it") {
     std::set<std::size_t> taken;
     sluice::explore_all({.preemptions = 0}, [&taken]() -> task<> {
