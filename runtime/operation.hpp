@@ -25,6 +25,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 #include <sluice/runtime/detail/multi_wait.hpp>
 #include <sluice/runtime/detail/promise.hpp>
@@ -155,6 +156,11 @@ protected:
 template <class Op>
 class holding_operation : public sole_operation<Op> {
 public:
+    holding_operation() noexcept {}
+    holding_operation(holding_operation&&) noexcept {}
+    holding_operation& operator=(holding_operation&&) = delete;
+    ~holding_operation() = default;
+
     bool await_ready() noexcept {
         yields_first_ = !slice_left();
         return !yields_first_ && begins();
@@ -167,15 +173,17 @@ public:
             return;
         }
         frame.promise().runs_again();
-        beginner_.resume = &begin_later<Promise>;
-        beginner_.of = this;
-        beginner_.frame = frame;
+        ::new (&beginner_) beginner(this, frame, &begin_later<Promise>);
         run_last(&beginner_);
     }
 
 private:
     /// Stands in for a task that has yet to begin.
     struct beginner : runnable {
+        beginner(holding_operation* o, std::coroutine_handle<> f, function begin) noexcept
+            : of(o), frame(f) {
+            resume = begin;
+        }
         holding_operation* of;
         std::coroutine_handle<> frame;
     };
@@ -198,7 +206,9 @@ private:
     }
 
     bool yields_first_;
-    beginner beginner_;
+    union {
+        beginner beginner_;  // made when it is needed
+    };
 };
 
 /// Visits the leaves that may be ready, until one has won.
