@@ -49,7 +49,8 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
 [[gnu::always_inline]] void chan_core::push(void* from) noexcept {
     const std::uint32_t n = count_.load(relaxed);
     put(from, n);
-    count_.store(n + 1, relaxed);
+    // release: pairs with the acquire in counts_other_than().
+    count_.store(n + 1, release);
 }
 
 // The first value; what is left is still to be counted.
@@ -60,7 +61,7 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
 
 [[gnu::always_inline]] void chan_core::pop(void* to) noexcept {
     take(to);
-    // release: pairs with the acquire in counts_other_than().
+    // release: as in push().
     count_.store(count_.load(relaxed) - 1, release);
 }
 
@@ -99,7 +100,7 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
             // the order stays. The count does too, for those who look at it without the gate.
             put(sender->slot, n - 1);
         } else {
-            count_.store(n - 1, release);  // as in pop()
+            count_.store(n - 1, release);  // as in push()
         }
         return attempt::done;
     }

@@ -161,8 +161,9 @@ private:
     static sole_start begin_slow(chan_leaf& l, worker& here, bool entered) noexcept;
 
     bool counts_other_than(std::uint32_t n) const noexcept {
-        // acquire: pairs with the release where the count goes down. If a channel was closed before
-        // it was drained, who sees it empty sees that it is closed.
+        // acquire: pairs with the release where the count changes. If a channel was closed before
+        // it was drained, who sees it empty sees that it is closed; who sees it full sees what was
+        // done before it was filled.
         const bool differs = count_.load(acquire) != n;
         return (static_cast<int>(differs) | static_cast<int>(opaque_.load(relaxed))) != 0;
     }

@@ -196,6 +196,31 @@ TEST_CASE("explore_all: a select of no cases is no choice") {
     report_expectations();
 }
 
+TEST_CASE(
+    "explore_all: a lock that nobody disputes is a step like others, after which others run") {
+    std::set<std::string> seen;
+    const auto program = [&seen]() -> task<> {
+        sluice::mutex m;
+        const auto ch = sluice::make_chan<int>(2);
+        sluice::wait_group group;
+        group.go([&m, ch]() -> task<> {
+            const auto held = co_await m.lock();
+            co_await ch.send(1);
+            co_await ch.send(2);
+        });
+        group.go([&m, ch, &seen]() -> task<> {
+            seen.insert((m.try_lock().owns_lock() ? "free " : "held ") + std::to_string(ch.size()));
+            co_return;
+        });
+        co_await group.wait();
+    };
+    sluice::explore_all({}, program);
+    CHECK(seen == std::set<std::string>{"free 0", "held 0", "held 1", "held 2", "free 2"});
+    seen.clear();
+    sluice::explore({.seeds = 1'000}, program);
+    CHECK(seen == std::set<std::string>{"free 0", "held 0", "held 1", "held 2", "free 2"});
+}
+
 TEST_CASE("explore_all: who waits for a condition has not been preempted") {
     std::set<std::string> orders;
     sluice::explore_all({.preemptions = 0}, [&orders]() -> task<> {
