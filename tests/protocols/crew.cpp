@@ -10,7 +10,9 @@ namespace sluice::detail {
 
 namespace {
 scheduler* the_scheduler = nullptr;
-}
+// What runs next where g++ cannot transfer to it. No other worker goes on before it does.
+runnable* transfer = nullptr;
+}  // namespace
 
 scheduler::scheduler() noexcept {
     the_scheduler = this;
@@ -50,6 +52,7 @@ void scheduler::work() {
             runnable* const r = *chosen;
             ready_.erase(chosen);
             r->run();
+            while (transfer != nullptr) std::exchange(transfer, nullptr)->run();
         }
     }
 }
@@ -72,6 +75,11 @@ worker* current_worker() noexcept {
 worker& require_worker(const char* what) {
     if (lock_identity() == 0) throw std::logic_error(what);
     return *current_worker();
+}
+
+// Only g++ without optimisation, or with a sanitizer, needs it.
+void leave_transfer(std::coroutine_handle<> frame) noexcept {
+    transfer = runnable::from_frame(frame);
 }
 
 void count_finished_task() noexcept {
