@@ -84,12 +84,12 @@ template <detail::stream Source>
 auto batch(context ctx, const Source& from, std::size_t max_count,
            std::chrono::nanoseconds max_wait)
     -> recv_chan<std::vector<typename Source::value_type>> {
-    using T = typename Source::value_type;
+    using element = typename Source::value_type;
     if (max_count == 0) throw std::invalid_argument("batch: max_count must be at least 1");
-    const auto to = make_chan<std::vector<T>>();
+    const auto to = make_chan<std::vector<element>>();
     max_wait = std::max(max_wait, max_wait.zero());
-    go(detail::make_batches<T>, std::move(ctx), recv_chan<T>(from),
-       detail::output<std::vector<T>>(to), max_count, max_wait);
+    go(detail::make_batches<element>, std::move(ctx), recv_chan<element>(from),
+       detail::output<std::vector<element>>(to), max_count, max_wait);
     return to;
 }
 

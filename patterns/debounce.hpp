@@ -65,11 +65,11 @@ task<> pass_when_quiet(context ctx, recv_chan<T> from, output<T> to,
 template <detail::stream Source>
 detail::receiving_end<Source> debounce(context ctx, const Source& from,
                                        std::chrono::nanoseconds quiet) {
-    using T = typename Source::value_type;
+    using element = typename Source::value_type;
     if (quiet.count() <= 0) throw std::invalid_argument("debounce: quiet must be positive");
-    const auto to = make_chan<T>(1);
-    go(detail::pass_when_quiet<T>, std::move(ctx), recv_chan<T>(from), detail::output<T>(to),
-       quiet);
+    const auto to = make_chan<element>(1);
+    go(detail::pass_when_quiet<element>, std::move(ctx), recv_chan<element>(from),
+       detail::output<element>(to), quiet);
     return to;
 }
 

@@ -90,11 +90,11 @@ task<> pass_by_period(context ctx, recv_chan<T> from, output<T> to,
 template <detail::stream Source>
 detail::receiving_end<Source> throttle(context ctx, const Source& from,
                                        std::chrono::nanoseconds period) {
-    using T = typename Source::value_type;
+    using element = typename Source::value_type;
     if (period.count() <= 0) throw std::invalid_argument("throttle: the period must be positive");
-    const auto to = make_chan<T>(1);
-    go(detail::pass_by_period<T>, std::move(ctx), recv_chan<T>(from), detail::output<T>(to),
-       period);
+    const auto to = make_chan<element>(1);
+    go(detail::pass_by_period<element>, std::move(ctx), recv_chan<element>(from),
+       detail::output<element>(to), period);
     return to;
 }
 

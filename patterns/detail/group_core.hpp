@@ -107,7 +107,7 @@ private:
 class slot_leaf final : public leaf {
 public:
     explicit slot_leaf(group_core& c) noexcept : core_(c) {}
-    slot_leaf(slot_leaf&& other) noexcept : leaf(std::move(other)), core_(other.core_) {}
+    slot_leaf(slot_leaf&& other) noexcept : leaf(), core_(other.core_) {}
     spin_lock* gate() noexcept override { return &core_.gate_; }
     bool ready() noexcept override { return core_.has_room(); }
     bool commit(wake_list&) noexcept override;
