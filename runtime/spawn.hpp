@@ -30,10 +30,10 @@ inline constexpr bool owns_its_arguments = [] {
 }();
 template <class R, class... Parameters>
 inline constexpr bool owns_its_arguments<R (*)(Parameters...)> =
-    (!std::is_reference_v<Parameters> && ...);
+    std::conjunction_v<std::negation<std::is_reference<Parameters>>...>;
 template <class R, class F, class... Parameters>
 inline constexpr bool owns_its_arguments<R (F::*)(Parameters...) const> =
-    std::is_empty_v<F> && (!std::is_reference_v<Parameters> && ...);
+    std::is_empty_v<F> && std::conjunction_v<std::negation<std::is_reference<Parameters>>...>;
 
 /// A coroutine that owns fn and args for as long as fn's own task runs. Plain functions may be
 /// started likewise.

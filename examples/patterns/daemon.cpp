@@ -121,7 +121,11 @@ task<int> daemon_at(std::string address, bool with_client) {
     std::vector<std::string> replies;
     sluice::wait_group client;
     if (with_client) {
-        client.go([self, &replies]() -> task<> { replies = co_await be_the_client(self); });
+        client.go(
+            [](sluice::io::endpoint daemon, std::vector<std::string>* got) -> task<> {
+                *got = co_await be_the_client(daemon);
+            },
+            self, &replies);
     } else {
         std::fprintf(stderr, "serving %s\n", self.to_string().c_str());
     }
