@@ -34,6 +34,7 @@ TEST_CASE("two selects that face each other at two channels agree on one of them
 
 TEST_CASE("a channel that is closed and then drained looks ready at every moment") {
     model::require_exhausted([] {
+        crew workers;
         auto ch = make_chan<std::int64_t>(1);
         check(ch.try_send(1), "there was no room");
         auto closer = [&]() -> task<> {
@@ -41,7 +42,6 @@ TEST_CASE("a channel that is closed and then drained looks ready at every moment
             const auto left = co_await ch.recv();
             check(left == 1, "the value was lost");
         };
-        crew workers;
         workers.run_beside([&] { check(ch.recv().may_be_ready(), "it looked empty and open"); },
                            closer());
     });
