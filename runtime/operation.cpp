@@ -13,6 +13,10 @@ namespace sluice::detail {
     return this_threads_worker->slice_left();
 }
 
+[[gnu::noinline]] bool in_simulation() noexcept {
+    return this_threads_worker->owner().simulated();
+}
+
 [[gnu::noinline]] void run_last(runnable* r) noexcept {
     this_threads_worker->go_last(r);
 }

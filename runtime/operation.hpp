@@ -70,6 +70,9 @@ bool spend_budget() noexcept;
 /// Whether there is something left of it.
 bool slice_left() noexcept;
 
+/// Whether the task runs in a simulation.
+bool in_simulation() noexcept;
+
 /// It runs, a suspended frame or what stands in for one, after all that is ready on this worker.
 void run_last(runnable* r) noexcept;
 
@@ -191,7 +194,7 @@ private:
     bool begins() noexcept {
         this->start_ = this->self().begin();
         // In a simulation others run then all the same: they may look at what is held.
-        if (this->start_ == sole_start::spent && !simulating()) this->start_ = sole_start::done;
+        if (this->start_ == sole_start::spent && !in_simulation()) this->start_ = sole_start::done;
         return this->start_ == sole_start::done;
     }
 

@@ -1,5 +1,5 @@
 // Precompiled for kv and for the examples of the patterns. Each source still includes what it uses;
-// the checks with g++ build without this.
+// the check gcc builds without this.
 #include <chrono>
 #include <cstdio>
 #include <memory>

@@ -11,9 +11,8 @@
 // The phases
 //   1. Attempt, before the task is suspended: the operation polls its leaves in its order (a select
 //      shuffles its cases, within() asks its two sides in turn), each under its own gate, and
-//      leaves out those that do not look ready. No leaf
-//      of this wait is linked yet, so nobody can claim it, and committing needs only the
-//      counterpart's claim.
+//      leaves out those that do not look ready. No leaf of this wait is linked yet, so nobody can
+//      claim it, and committing needs only the counterpart's claim.
 //   2. Enlist, where start() begins: the gates of all rendezvous leaves are taken, each once, in
 //      address order. All leaves are polled again, in the same order but those of channels at one
 //      moment; then these are linked, the gates are released, and the one-sided leaves are linked

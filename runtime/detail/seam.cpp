@@ -62,10 +62,6 @@ std::int64_t now_of_this_thread() noexcept {
     return to_nanoseconds(std::chrono::steady_clock::now());
 }
 
-[[gnu::noinline]] bool this_thread_simulates() noexcept {
-    return simulated_clock != nullptr;
-}
-
 [[gnu::noinline]] choice_source* chance_of_this_thread() noexcept {
     return choices_in_place_of_chance;
 }

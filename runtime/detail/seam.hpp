@@ -96,9 +96,6 @@ inline std::uint64_t random_fraction(random_source& random, std::uint32_t n) noe
 inline choice_source* simulated_chance() noexcept {
     return nullptr;
 }
-inline bool simulating() noexcept {
-    return false;
-}
 
 #else
 
@@ -226,12 +223,6 @@ private:
 };
 
 choice_source* chance_of_this_thread() noexcept;
-bool this_thread_simulates() noexcept;
-
-/// Whether this thread runs a simulation.
-inline bool simulating() noexcept {
-    return simulators.load(relaxed) != 0 && this_thread_simulates();
-}
 
 /// Who answers in place of chance on this thread, or null.
 inline choice_source* simulated_chance() noexcept {

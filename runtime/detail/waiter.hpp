@@ -133,7 +133,7 @@ public:
     bool regains = false;       // gives something up to wait (a cond its mutex); constant
     // Under the gate.
     bool pinned = false;  // the claimer has pinned `home`
-    // Of a multi_wait, set when it is polled.
+    // Of a multi_wait, set when it is polled or listed.
     std::uint32_t index;  // among its leaves
 
 protected:

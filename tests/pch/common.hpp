@@ -1,5 +1,5 @@
 // Precompiled for the tests: what most of them include. Each still includes what it uses; the
-// checks with g++ build without this.
+// check gcc builds without this.
 #include <algorithm>
 #include <array>
 #include <atomic>

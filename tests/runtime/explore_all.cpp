@@ -30,6 +30,13 @@ using sluice::task;
 
 namespace {
 
+task<> send_slowly(sluice::chan<int> to, int n) {
+    for (int i = 0; i != n; ++i) {
+        co_await sluice::sleep_for(1ms);
+        co_await to.send(i);
+    }
+}
+
 /// So many tasks, each of which lets others go first once.
 task<> yielding(int tasks, std::set<std::string>* orders) {
     std::string order;
@@ -145,12 +152,7 @@ TEST_CASE("explore_all: what a select polls first makes no two orders where it w
     CHECK(sluice::explore_all({.preemptions = 0}, []() -> task<> {
               const auto a = sluice::make_chan<int>();
               const auto b = sluice::make_chan<int>();
-              sluice::go([a]() -> task<> {
-                  for (int i = 0; i != 3; ++i) {
-                      co_await sluice::sleep_for(1ms);
-                      co_await a.send(i);
-                  }
-              });
+              sluice::go(send_slowly, a, 3);
               for (int i = 0; i != 3; ++i) co_await select(a.recv(), b.recv());
           }) == 1);
 }
@@ -160,12 +162,7 @@ TEST_CASE("explore_all: nor do the orders that nested selects draw") {
               const auto a = sluice::make_chan<int>();
               const auto b = sluice::make_chan<int>();
               const auto c = sluice::make_chan<int>();
-              sluice::go([a]() -> task<> {
-                  for (int i = 0; i != 3; ++i) {
-                      co_await sluice::sleep_for(1ms);
-                      co_await a.send(i);
-                  }
-              });
+              sluice::go(send_slowly, a, 3);
               for (int i = 0; i != 3; ++i) co_await select(select(a.recv(), b.recv()), c.recv());
           }) == 1);
 }

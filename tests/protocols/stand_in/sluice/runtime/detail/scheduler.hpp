@@ -29,6 +29,7 @@ public:
         while (pins_.load(acquire) != 0) cpu_relax();
     }
     std::uint32_t id() const noexcept { return 1; }
+    bool simulated() const noexcept { return false; }
     static scheduler* find_and_pin(std::uint32_t id) noexcept;
 
     worker& only_worker() noexcept { return worker_; }
