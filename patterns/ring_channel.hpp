@@ -134,7 +134,7 @@ private:
         --size_;
     }
 
-    mutable spin_lock gate_;
+    mutable spin_lock gate_{lock_rank::ring_channel};
     // Under gate_.
     bool closed_ = false;
     std::size_t head_ = 0;

@@ -107,8 +107,7 @@ void simulation_loop::loop() {
         if (!ready_.empty()) {
             if (++steps > max_steps_) return;
             runnable* const r = choices_.tree == nullptr ? take_drawn() : take_enumerated();
-            r->run();
-            while (worker_.transfer != nullptr) std::exchange(worker_.transfer, nullptr)->run();
+            worker_.step(r);
             may_go_on_ = worker_.budget_ == worker::had_to_let_go;
             continue;
         }

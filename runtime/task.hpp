@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <sluice/runtime/detail/held_mutexes.hpp>
 #include <sluice/runtime/detail/promise.hpp>
 #include <sluice/runtime/detail/result_slot.hpp>
 
@@ -47,6 +48,7 @@ struct task_promise_base : promise_base {
             !std::is_lvalue_reference_v<A>,
             "an operation or a task is awaited once, as an rvalue: co_await std::move(it)");
         where = here;
+        note_await(here);
         return static_cast<A&&>(a);
     }
 

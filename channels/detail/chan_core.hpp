@@ -183,7 +183,7 @@ private:
     const element_type& element_;
     const std::uint32_t capacity_;
     atomic<std::uint32_t> refs_{1};
-    spin_lock gate_;
+    spin_lock gate_{lock_rank::channel};
     bool plain_;           // under gate_: open, and the elements are words
     bool closed_ = false;  // under gate_
     atomic<bool> opaque_;  // written under gate_: closed, or without a buffer, so that count_ does

@@ -47,9 +47,9 @@ private:
     static runnable* fire(timer_node& node, wake_list& wakes) noexcept;
     bool halt() noexcept;
 
-    spin_lock control_;
+    spin_lock control_{lock_rank::ticker_control};
     std::int64_t period_ = 0;  // written under control_ while the timer is not in a queue
-    spin_lock gate_;
+    spin_lock gate_{lock_rank::ticker};
     std::int64_t pending_ = none;  // under gate_
     wait_queue waiters_;           // under gate_
 };

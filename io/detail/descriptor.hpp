@@ -173,7 +173,7 @@ private:
 
     const int fd_;
     sluice::detail::atomic<std::uint32_t> refs_{1};
-    spin_lock gate_;
+    spin_lock gate_{sluice::detail::lock_rank::descriptor};
     // Under gate_.
     readiness ready_[2] = {readiness::unknown, readiness::unknown};
     bool hung_up_ = false;

@@ -30,7 +30,7 @@ private:
 
     int epoll_fd_;
     int wake_fd_;
-    spin_lock harvest_lock_;
+    spin_lock harvest_lock_{sluice::detail::lock_rank::completions};
     stop_inbox stopped_;
 };
 

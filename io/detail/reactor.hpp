@@ -61,7 +61,7 @@ protected:
     void end_all() noexcept;
 
 private:
-    spin_lock list_lock_;
+    spin_lock list_lock_{sluice::detail::lock_rank::registrations};
     list_node list_;  // under list_lock_
 };
 
@@ -81,7 +81,7 @@ private:
     registration* take() noexcept;
     static void release(registration& r) noexcept;
 
-    spin_lock lock_;
+    spin_lock lock_{sluice::detail::lock_rank::stop_inbox};
     registration* first_ = nullptr;  // under lock_
     sluice::detail::atomic<bool> full_{false};
 };

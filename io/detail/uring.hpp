@@ -79,7 +79,7 @@ private:
     io_uring ring_;
     int wake_fd_;
     sluice::detail::atomic<int> thread_{0};  // the worker's, once it has begun
-    spin_lock cq_lock_;
+    spin_lock cq_lock_{sluice::detail::lock_rank::completions};
     receive_buffers buffers_;                          // under cq_lock_, once set up
     sluice::detail::atomic<bool> can_receive_{false};  // cleared when the kernel refuses
     // The last reap() has left completions. Written under cq_lock_.

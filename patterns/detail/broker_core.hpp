@@ -137,7 +137,7 @@ private:
     std::list<std::shared_ptr<subscriber>>::iterator position_;
 
     const when_full policy_;
-    spin_lock gate_;
+    spin_lock gate_{lock_rank::subscription};
     // All under gate_.
     std::error_code why_;  // set once: it has ended
     std::size_t head_ = 0;

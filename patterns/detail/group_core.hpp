@@ -92,7 +92,7 @@ private:
 
     const std::optional<std::pair<context, cancel_cause_function>> ending_;
     group_count count_;
-    spin_lock gate_;
+    spin_lock gate_{lock_rank::task_group};
     // Under gate_.
     std::int64_t limit_ = -1;  // negative: none, and nobody holds a slot
     std::int64_t taken_ = 0;

@@ -137,7 +137,7 @@ private:
     virtual void stop_timer() noexcept {}
     void leave_parent() noexcept;
 
-    spin_lock gate_;
+    spin_lock gate_{lock_rank::context};
     atomic<std::uint8_t> error_{
         0};                 // an errc; 0: alive. release in end(), acquire in ended() and error()
     failure cause_;         // written under gate_, before error_

@@ -11,7 +11,7 @@ namespace {
 
 // Every pool that was ever made; never freed, so that late releases and leak checkers find them.
 constinit frame_pool* all_pools = nullptr;
-constinit spin_lock all_pools_lock;
+constinit spin_lock all_pools_lock{lock_rank::all_frame_pools};
 
 // Zeroed memory: a header of size 0 ends a walk. Throws std::bad_alloc.
 std::byte* map_pages(std::size_t size) {

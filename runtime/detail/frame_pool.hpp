@@ -117,7 +117,7 @@ private:
     std::byte* carve_end_ = nullptr;
 
     // Under lock_.
-    spin_lock lock_;
+    spin_lock lock_{lock_rank::frame_pool};
     std::vector<std::byte*> chunks_;  // never given back
     large_block* large_ = nullptr;
 

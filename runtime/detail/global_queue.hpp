@@ -132,7 +132,7 @@ private:
         size_.store(size_.load(relaxed) + tasks, release);
     }
 
-    spin_lock lock_;
+    spin_lock lock_{lock_rank::global_queue};
     bool closed_ = false;            // under lock_
     runnable* first_ = nullptr;      // under lock_
     runnable* last_ = nullptr;       // under lock_; meaningless while first_ is null

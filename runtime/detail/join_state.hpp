@@ -31,7 +31,7 @@ public:
     bool unref() noexcept { return refs_.fetch_sub(1, acq_rel) == 1; }
 
 private:
-    spin_lock gate_;
+    spin_lock gate_{lock_rank::join};
     wait_queue waiters_;  // under gate_
     atomic<std::uint32_t> done_{
         0};  // set under gate_; pairs: release in complete(), acquire in done()

@@ -12,7 +12,7 @@ namespace {
 
 // All schedulers of the process, for those who hold on to an id (after_func) rather than to the
 // scheduler.
-constinit spin_lock registry_lock;
+constinit spin_lock registry_lock{lock_rank::registry};
 std::vector<scheduler*>& registry() {
     static auto* const all = new std::vector<scheduler*>;  // never freed: late users find it empty
     return *all;

@@ -133,7 +133,7 @@ private:
     const std::uint32_t workers_;
     atomic<std::uint32_t> word_{0};
     atomic<std::uint32_t> awakenings_{0};
-    spin_lock lock_;
+    spin_lock lock_{lock_rank::sleepers};
     std::vector<int> idle_;  // under lock_
 };
 

@@ -35,13 +35,15 @@
 // Rejected: a flag in the lock instead of the seat (a former favourite that was suspended between
 // its two steps would clear the flag of the present one).
 //
-// Lock order: channel locks by address, then the lock of one one-sided source, then the scheduler's
-// lists. A context is locked before its children; no other two sources are locked together.
+// The order in which locks are taken stands in lock_rank.hpp.
 //
 // Source of the idea: biased locking (Kawachiya et al., 2002), with membarrier in place of a stop
 // of the owner.
 #pragma once
 
+#include <concepts>
+
+#include <sluice/runtime/detail/lock_rank.hpp>
 #include <sluice/runtime/detail/seam.hpp>
 
 namespace sluice::detail {
@@ -54,6 +56,10 @@ struct lock_ticket {
 
 class spin_lock {
 public:
+    // A template, since it is constexpr only where the seam's atomic is.
+    template <std::same_as<lock_rank> Rank>
+    explicit constexpr spin_lock(Rank rank) noexcept : rank_(rank) {}
+
     [[gnu::noinline]] void lock() noexcept {
         const std::uint32_t me = lock_identity();
         if (me != 0 && lock_seat(me).load(relaxed) == nullptr) {
@@ -79,13 +85,17 @@ public:
         me.seat->store(this, release);  // release, here and below: the seat may stand for an
                                         // earlier unlock() in take_back()
         light_fence();                  // pairs with the heavy fence in revoke()
-        if (favourite_.load(relaxed) == me.identity) [[likely]]
+        if (favourite_.load(relaxed) == me.identity) [[likely]] {
+            rank_.locks(this);
+            rank_.has_locked(this);
             return true;
+        }
         me.seat->store(nullptr, release);
         return false;
     }
 
     void leave(lock_ticket me) noexcept {
+        rank_.unlocks();
         // release: pairs with the first acquire in take_back(), which then finds the seat taken or
         // left, not as it was before enter().
         if (wanted_.load(relaxed)) [[unlikely]]
@@ -99,6 +109,7 @@ public:
     /// Waits, shortly, for a favourite that is inside; not for that favourite itself to call.
     bool try_lock() noexcept {
         if (held_.load(relaxed) || held_.exchange(true, acquire)) return false;
+        rank_.has_locked(this);
         if (favourite_.load(relaxed) != 0) take_back();
         fast_holder_ = 0;
         return true;
@@ -109,6 +120,7 @@ public:
         if (holder != 0) [[likely]] {
             leave({holder, &lock_seat(holder)});
         } else {
+            rank_.unlocks();
             // release: pairs with the exchange in lock_slow() and try_lock().
             held_.store(false, release);
         }
@@ -116,8 +128,10 @@ public:
 
 private:
     [[gnu::noinline]] void lock_slow(std::uint32_t me) noexcept {
+        rank_.locks(this);
         // acquire: pairs with the release in unlock(); the previous holder's writes are visible.
         while (held_.exchange(true, acquire)) wait_until_free();
+        rank_.has_locked(this);
         const std::uint32_t favourite = favourite_.load(relaxed);
         if (favourite != 0 && favourite != me) take_back();
         fast_holder_ = 0;  // only now: until then the favourite may be inside
@@ -170,6 +184,8 @@ private:
     }
 
     static constexpr std::uint8_t most_revocations = 10;
+
+    [[no_unique_address]] ranked rank_;
 
     atomic<bool> held_{false};
     atomic<bool> wanted_{false};           // written under held_: the favourite is asked to leave

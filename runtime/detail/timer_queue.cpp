@@ -7,7 +7,7 @@
 namespace sluice::detail {
 
 namespace {
-constinit spin_lock all_queues_lock;
+constinit spin_lock all_queues_lock{lock_rank::all_timer_queues};
 constinit timer_queue* all_queues = nullptr;
 }  // namespace
 

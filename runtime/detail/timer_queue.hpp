@@ -96,7 +96,7 @@ private:
 
     timer_queue* next_ = nullptr;  // in the list of all queues; constant once there
     bool leased_ = true;           // under the list's lock
-    spin_lock gate_;
+    spin_lock gate_{lock_rank::timer_queue};
     std::vector<entry> heap_;               // under gate_
     atomic<std::int64_t> earliest_{never};  // written under gate_
 };

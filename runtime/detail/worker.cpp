@@ -98,8 +98,7 @@ worker::~worker() {
 
 inline void worker::execute(runnable* r) {
     switches.add(1);
-    r->run();
-    while (transfer != nullptr) std::exchange(transfer, nullptr)->run();
+    step(r);
 }
 
 void worker::run() {

@@ -17,8 +17,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <utility>
 
 #include <sluice/runtime/detail/deque.hpp>
+#include <sluice/runtime/detail/held_mutexes.hpp>
 #include <sluice/runtime/detail/next_slot.hpp>
 #include <sluice/runtime/detail/runnable.hpp>
 #include <sluice/runtime/detail/seam.hpp>
@@ -99,6 +101,14 @@ public:
     /// yields.
     bool spend() noexcept { return --budget_ > 0; }
     bool slice_left() const noexcept { return budget_ > 0; }
+
+    /// Runs a task until it suspends or ends.
+    void step(runnable* r) {
+        const mutex_check mutexes;
+        r->run();
+        while (transfer != nullptr) std::exchange(transfer, nullptr)->run();
+        mutexes.ended();
+    }
 
     /// Where a trampoline build leaves the frame that runs next in place of the one that suspends
     /// (see task.hpp).

@@ -61,7 +61,7 @@ private:
     void release(detail::wake_list& wakes) noexcept;
     void send_first(detail::wake_list& wakes) noexcept;
 
-    detail::spin_lock gate_;
+    detail::spin_lock gate_{detail::lock_rank::mutex};
     bool locked_ = false;         // under gate_
     bool starving_ = false;       // under gate_: the next unlock() hands over
     bool waking_ = false;         // under gate_: one that was first in line is on its way

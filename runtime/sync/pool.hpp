@@ -62,7 +62,7 @@ public:
 private:
     static constexpr std::size_t shards = 8;
     struct alignas(64) shard {
-        detail::spin_lock lock;
+        detail::spin_lock lock{detail::lock_rank::object_pool};
         std::size_t most = 0;
         std::vector<T> idle;  // under lock
     };

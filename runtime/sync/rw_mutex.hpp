@@ -107,7 +107,7 @@ private:
     bool admit_writer(detail::wake_list& wakes) noexcept;
 
     detail::atomic<word> state_{0};
-    detail::spin_lock gate_;
+    detail::spin_lock gate_{detail::lock_rank::rw_mutex};
     detail::wait_queue readers_;  // under gate_
     detail::wait_queue writers_;  // under gate_
 };

@@ -65,7 +65,7 @@ private:
     void grant(detail::wake_list& wakes) noexcept;
 
     const std::int64_t size_;
-    detail::spin_lock gate_;
+    detail::spin_lock gate_{detail::lock_rank::semaphore};
     std::int64_t taken_ = 0;      // under gate_
     detail::wait_queue waiters_;  // under gate_
 };

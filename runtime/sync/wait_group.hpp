@@ -46,7 +46,7 @@ private:
     void wake_waiters() noexcept;
 
     detail::group_count count_;
-    detail::spin_lock gate_;
+    detail::spin_lock gate_{detail::lock_rank::wait_group};
     detail::wait_queue waiters_;  // under gate_
 };
 

@@ -7,7 +7,7 @@
 // but the schedule.
 //
 //     explore([] {
-//         detail::spin_lock lock;
+//         detail::spin_lock lock{detail::lock_rank::channel};
 //         detail::plain<int> count = 0;
 //         auto add = [&] { ... };
 //         thread a(add), b(add);

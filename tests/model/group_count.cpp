@@ -24,7 +24,7 @@ namespace {
 // What wait_group makes of the count, with one waiter.
 struct group {
     group_count count;
-    spin_lock gate;
+    spin_lock gate{lock_rank::wait_group};
     bool waiting = false;  // under gate
     std::size_t waiter = 0;
 

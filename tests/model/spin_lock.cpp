@@ -18,7 +18,7 @@ namespace {
 
 // A lock, and data that shows whether it excludes and publishes.
 struct guarded {
-    spin_lock lock;
+    spin_lock lock{lock_rank::channel};
     plain<int> count = 0;
 
     void visit(int times) {

@@ -37,6 +37,14 @@ struct child_end {
     }
 };
 
+/// Checks both.
+inline bool aborts_saying(const child_end& end, const std::string& text) {
+    INFO(end.errors);
+    CHECK(end.aborted());
+    CHECK(end.errors.find(text) != std::string::npos);
+    return end.aborted();
+}
+
 inline constexpr const char* child_variable = "SLUICE_TEST_CHILD";
 
 [[noreturn]] inline void be_the_child(const std::function<void()>& body) {

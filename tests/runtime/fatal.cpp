@@ -48,13 +48,6 @@ child_end run_in_child(F body) {
     });
 }
 
-bool aborts_saying(const child_end& end, const std::string& text) {
-    INFO(end.errors);
-    CHECK(end.aborted());
-    CHECK(end.errors.find(text) != std::string::npos);
-    return end.aborted();
-}
-
 }  // namespace
 
 TEST_CASE(

@@ -23,7 +23,7 @@ public:
 
 /// `threads` threads, each with or without an identity, add to a plain counter under the lock.
 long visits(const std::vector<bool>& has_identity, int each, int pause_every) {
-    spin_lock lock;
+    spin_lock lock(lock_rank::channel);
     long plain = 0;
     std::vector<std::uint32_t> identities;
     for (const bool has : has_identity) identities.push_back(has ? take_lock_identity() : 0);
@@ -70,8 +70,8 @@ TEST_CASE("spin lock: a favourite inside one of its locks takes another") {
     const std::uint32_t id = take_lock_identity();
     {
         const identity_scope scope(id);
-        spin_lock a;
-        spin_lock b;
+        spin_lock a(lock_rank::channel);
+        spin_lock b(lock_rank::context);
         for (int i = 0; i != 2'000; ++i) {
             const std::lock_guard outer(a);
             const std::lock_guard inner(b);
@@ -86,7 +86,7 @@ TEST_CASE("spin lock: a favourite inside one of its locks takes another") {
 
 TEST_CASE("spin lock: try_lock fails while someone is inside, favourite or not") {
     const std::uint32_t id = take_lock_identity();
-    spin_lock lock;
+    spin_lock lock(lock_rank::channel);
     {
         const identity_scope scope(id);
         CHECK(lock.try_lock());
@@ -105,7 +105,7 @@ TEST_CASE("spin lock: try_lock fails while someone is inside, favourite or not")
 
 TEST_CASE("spin lock: the one who was let in last may free the lock's memory at once") {
     for (int round = 0; round != 500; ++round) {
-        auto lock = std::make_unique<spin_lock>();
+        auto lock = std::make_unique<spin_lock>(lock_rank::channel);
         int inside = 0;
         std::atomic<bool> started{false};
         std::thread other([&] {

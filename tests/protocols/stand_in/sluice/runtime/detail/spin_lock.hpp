@@ -2,6 +2,7 @@
 // explored by itself (model/spin_lock.cpp).
 #pragma once
 
+#include <sluice/runtime/detail/lock_rank.hpp>
 #include <sluice/runtime/detail/seam.hpp>
 
 namespace sluice::detail {
@@ -10,6 +11,8 @@ struct lock_ticket {};
 
 class spin_lock {
 public:
+    explicit spin_lock(lock_rank) noexcept {}
+
     void lock() noexcept {
         while (!try_lock()) cpu_relax();
     }
