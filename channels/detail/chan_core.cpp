@@ -203,6 +203,7 @@ chan_leaf::outcome outcome_of(chan_core::attempt a) noexcept {
 }
 
 bool chan_leaf::commit(wake_list& wakes) noexcept {
+    if (channel == nullptr) return false;
     const worker* const here = this_threads_worker;
     leaf* woken = nullptr;
     const chan_core::attempt a = way == direction::send ? channel->send_now(slot, here, woken)
@@ -292,6 +293,7 @@ void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept {
 }
 
 void chan_leaf::enlist() noexcept {
+    if (channel == nullptr) return;
     (way == direction::send ? channel->senders_ : channel->receivers_).push_back(*this);
 }
 

@@ -105,9 +105,7 @@ public:
     outcome result = outcome::none;  // written by whoever commits
 
 protected:
-    chan_leaf(chan_core* c, direction d) noexcept : channel(c), way(d) {
-        rendezvous = c != nullptr;
-    }
+    chan_leaf(chan_core* c, direction d) noexcept : channel(c), way(d) { rendezvous = true; }
     chan_leaf(chan_leaf&& other) noexcept : chan_leaf(other.channel, other.way) {}
     ~chan_leaf() = default;
 };

@@ -14,6 +14,7 @@ tick_source::tick_source(std::int64_t first, std::int64_t period)
 // Under control_. True: it was running, or a tick was pending.
 bool tick_source::halt() noexcept {
     const bool was_running = leave_queue();
+    if (was_running && period_ == 0) return true;  // it has not fired: nothing can be pending
     const std::lock_guard guard(gate_);
     return std::exchange(pending_, none) != none || was_running;
 }

@@ -22,7 +22,8 @@ class gate_set {
 public:
     gate_set(leaf** leaves, std::uint32_t count, spin_lock** room) noexcept : gates_(room) {
         for (std::uint32_t i = 0; i != count; ++i) {
-            if (leaves[i]->rendezvous) gates_[size_++] = leaves[i]->gate();
+            if (!leaves[i]->rendezvous) continue;
+            if (spin_lock* const gate = leaves[i]->gate()) gates_[size_++] = gate;
         }
         if (size_ > 1) {
             std::sort(gates_, gates_ + size_);

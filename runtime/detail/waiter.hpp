@@ -124,17 +124,19 @@ public:
     /// more. Idempotent.
     void abandon() noexcept;
 
+    // Constant.
+    bool rendezvous = false;  // two parties commit together (at a channel): a wait holds the gates
+                              // of all such leaves at once
+    bool regains = false;     // gives something up to wait (a cond its mutex)
+    // Under the gate, set by the claim.
+    bool pinned;  // the claimer has pinned `home`
     // Set by own(); constant while the leaf is enlisted, but for start_over() and regain().
-    runnable* owner;            // the frame of a sole wait, else the multi_wait
-    scheduler* home = nullptr;  // where the owner is readied; null before own()
-    bool sole = true;           // unlinking claims it
-    bool rendezvous = false;    // two parties commit together (at a channel, not a nil one): a wait
-                                // holds the gates of all such leaves at once; constant
-    bool regains = false;       // gives something up to wait (a cond its mutex); constant
-    // Under the gate.
-    bool pinned = false;  // the claimer has pinned `home`
+    bool sole;  // unlinking claims it
     // Of a multi_wait, set when it is polled or listed.
     std::uint32_t index;  // among its leaves
+    // As `sole`.
+    runnable* owner;            // the frame of a sole wait, else the multi_wait
+    scheduler* home = nullptr;  // where the owner is readied; null before own()
 
 protected:
     ~leaf() = default;
