@@ -3,6 +3,7 @@
 #if defined(SLUICE_CHECKED)
 
 #include <cstdio>
+#include <utility>
 
 #include <sluice/runtime/detail/misuse.hpp>
 #include <sluice/runtime/detail/seam.hpp>
@@ -11,7 +12,7 @@ namespace sluice::detail {
 
 namespace {
 
-constinit thread_local int held = 0;                         // by this thread
+constinit thread_local int mutexes_held = 0;                 // by this thread
 constinit thread_local std::source_location latest_await{};  // in this step
 
 }  // namespace
@@ -20,12 +21,14 @@ void note_await(const std::source_location& place) noexcept {
     latest_await = place;
 }
 
-mutex_check::mutex_check() noexcept : held_before_(held) {
-    latest_await = {};
-}
+mutex_check::mutex_check() noexcept
+    : held_before_(mutexes_held), outer_await_(std::exchange(latest_await, {})) {}
 
 void mutex_check::ended() const noexcept {
-    if (held <= held_before_) return;
+    if (mutexes_held <= held_before_) {
+        latest_await = outer_await_;
+        return;
+    }
     if (latest_await.line() == 0) die_of_misuse("a task has ended with a std::mutex locked");
     char text[512];
     std::snprintf(text, sizeof text,
@@ -39,18 +42,45 @@ void mutex_check::ended() const noexcept {
 
 #if !defined(SLUICE_THREAD_SANITIZER)
 
+#include <cerrno>
 #include <ctime>
 
 #include <dlfcn.h>
 #include <pthread.h>
 
-// Defines a function of the C library that calls the real one and counts its success.
-#define COUNTED(name, change, parameters, ...)                                                 \
-    extern "C" int name parameters noexcept {                                                  \
-        static const auto real = reinterpret_cast<decltype(&name)>(::dlsym(RTLD_NEXT, #name)); \
-        const int result = real(__VA_ARGS__);                                                  \
-        if (result == 0) sluice::detail::held += (change);                                     \
-        return result;                                                                         \
+namespace {
+
+// The next one after ours.
+template <class Function>
+Function find_next(const char* name) noexcept {
+    void* const found = ::dlsym(RTLD_NEXT, name);
+    if (found == nullptr) {
+        sluice::detail::die_of_misuse(
+            "a build with checks must be linked dynamically, and before the C library");
+    }
+    return reinterpret_cast<Function>(found);
+}
+
+int counted(int result, int change) noexcept {
+    if (result == 0 || result == EOWNERDEAD) sluice::detail::mutexes_held += change;
+    return result;
+}
+
+}  // namespace
+
+// Defines a function of the C library that calls the real one and counts its success. That one is
+// looked up before the program has threads: the loader's lock may be held by somebody who waits for
+// a mutex.
+#define COUNTED(name, change, parameters, ...)                                          \
+    namespace {                                                                         \
+    constinit sluice::detail::atomic<decltype(&name)> next_##name{nullptr};             \
+    [[gnu::constructor(101)]] void find_##name() noexcept {                             \
+        next_##name.store(find_next<decltype(&name)>(#name), sluice::detail::relaxed);  \
+    }                                                                                   \
+    }                                                                                   \
+    extern "C" int name parameters noexcept {                                           \
+        if (next_##name.load(sluice::detail::relaxed) == nullptr) find_##name();        \
+        return counted(next_##name.load(sluice::detail::relaxed)(__VA_ARGS__), change); \
     }
 
 COUNTED(pthread_mutex_lock, 1, (pthread_mutex_t * m), m)

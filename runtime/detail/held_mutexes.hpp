@@ -24,6 +24,7 @@ public:
 
 private:
     const int held_before_;
+    const std::source_location outer_await_;  // of a step that runs this one, in a run()
 };
 
 #else

@@ -1,5 +1,15 @@
 #include <sluice/runtime/detail/lock_rank.hpp>
 
+namespace sluice::detail {
+
+#if defined(SLUICE_CHECKED)
+const bool library_is_checked = true;
+#else
+const bool library_is_unchecked = true;
+#endif
+
+}  // namespace sluice::detail
+
 #if defined(SLUICE_CHECKED)
 
 #include <array>
@@ -47,19 +57,20 @@ static_assert(names.size() <= 32);
 struct held_locks {
     std::uint32_t ranks = 0;  // one bit each
     std::array<std::uint32_t, names.size()> count{};
-    const void* latest_channel = nullptr;
+    const void* latest_channel = nullptr;  // they are let go all at once
 };
-constinit thread_local held_locks held;
+constinit thread_local held_locks locks_held;
 
 }  // namespace
 
 void ranked::locks(const void* lock) const noexcept {
     const auto mine = static_cast<std::size_t>(rank_);
-    const std::uint32_t from_mine = held.ranks >> mine;
+    const std::uint32_t from_mine = locks_held.ranks >> mine;
     if (from_mine == 0) return;
-    if (from_mine == 1 && rank_ == lock_rank::channel && std::less<>()(held.latest_channel, lock))
+    if (from_mine == 1 && rank_ == lock_rank::channel &&
+        std::less<>()(locks_held.latest_channel, lock))
         return;
-    const std::size_t innermost = static_cast<std::size_t>(std::bit_width(held.ranks)) - 1;
+    const std::size_t innermost = static_cast<std::size_t>(std::bit_width(locks_held.ranks)) - 1;
     std::array<char, 160> text;
     std::snprintf(text.data(), text.size(),
                   "locks are taken out of order: that of a %s by who holds that of a %s "
@@ -70,14 +81,14 @@ void ranked::locks(const void* lock) const noexcept {
 
 void ranked::has_locked(const void* lock) const noexcept {
     const auto mine = static_cast<std::size_t>(rank_);
-    held.ranks |= std::uint32_t{1} << mine;
-    ++held.count[mine];
-    if (rank_ == lock_rank::channel) held.latest_channel = lock;
+    locks_held.ranks |= std::uint32_t{1} << mine;
+    ++locks_held.count[mine];
+    if (rank_ == lock_rank::channel) locks_held.latest_channel = lock;
 }
 
 void ranked::unlocks() const noexcept {
     const auto mine = static_cast<std::size_t>(rank_);
-    if (--held.count[mine] == 0) held.ranks &= ~(std::uint32_t{1} << mine);
+    if (--locks_held.count[mine] == 0) locks_held.ranks &= ~(std::uint32_t{1} << mine);
 }
 
 }  // namespace sluice::detail

@@ -1,10 +1,13 @@
 // In which order locks may be taken, in one table, which a debug build checks.
 //
 // A thread that holds a lock takes only those further down the table, so that no circle of threads
-// can wait for each other. Where SLUICE_CHECKED is defined (meson does, and tells those who link
-// with the library, when b_ndebug is false) every taking is compared with what the thread holds,
+// can wait for each other. Where SLUICE_CHECKED is defined (meson does, for builds with assertions,
+// and tells those who link with the library) every taking is compared with what the thread holds,
 // and one against the order ends the program with the names of both locks: also when no other
 // thread was there to complete the circle. Source: the Go runtime's lockrank.go.
+//
+// The define changes the layout of what has a lock. A program that disagrees with its library about
+// it does not link: either has a symbol that the other one asks for.
 #pragma once
 
 #include <cstdint>
@@ -39,6 +42,16 @@ enum class lock_rank : std::uint8_t {
     all_frame_pools,
     frame_pool,
 };
+
+#if !defined(SLUICE_MODEL)
+#if defined(SLUICE_CHECKED)
+extern const bool library_is_checked;
+[[gnu::used]] inline const bool* const library_agrees = &library_is_checked;
+#else
+extern const bool library_is_unchecked;
+[[gnu::used]] inline const bool* const library_agrees = &library_is_unchecked;
+#endif
+#endif
 
 #if defined(SLUICE_CHECKED) && !defined(SLUICE_MODEL)
 

@@ -109,6 +109,7 @@ public:
     /// Waits, shortly, for a favourite that is inside; not for that favourite itself to call.
     bool try_lock() noexcept {
         if (held_.load(relaxed) || held_.exchange(true, acquire)) return false;
+        rank_.locks(this);  // it may have to wait after all
         rank_.has_locked(this);
         if (favourite_.load(relaxed) != 0) take_back();
         fast_holder_ = 0;
