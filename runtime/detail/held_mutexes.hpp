@@ -10,7 +10,7 @@
 
 namespace sluice::detail {
 
-#if defined(SLUICE_CHECKED)
+#if defined(SLUICE_CHECKED) && !defined(SLUICE_MODEL)
 
 /// A co_await begins on this thread.
 void note_await(const std::source_location& place) noexcept;
