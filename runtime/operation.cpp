@@ -17,6 +17,11 @@ namespace sluice::detail {
     return this_threads_worker->owner().simulated();
 }
 
+[[gnu::noinline]] bool may_hold() noexcept {
+    worker& here = *this_threads_worker;
+    return here.owner().simulated() ? here.spend() : here.slice_left();
+}
+
 [[gnu::noinline]] void run_last(runnable* r) noexcept {
     this_threads_worker->go_last(r);
 }

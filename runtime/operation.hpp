@@ -73,6 +73,10 @@ bool slice_left() noexcept;
 /// Whether the task runs in a simulation.
 bool in_simulation() noexcept;
 
+/// Whether a task may take what others will want: there is something left of its slice. In a
+/// simulation that is a step of its own, since others may come between an unlock and a lock.
+bool may_hold() noexcept;
+
 /// It runs, a suspended frame or what stands in for one, after all that is ready on this worker.
 void run_last(runnable* r) noexcept;
 
@@ -165,7 +169,7 @@ public:
     ~holding_operation() = default;
 
     bool await_ready() noexcept {
-        yields_first_ = !slice_left();
+        yields_first_ = !may_hold();
         return !yields_first_ && begins();
     }
 

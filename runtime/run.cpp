@@ -1,5 +1,6 @@
 #include <sluice/runtime/run.hpp>
 
+#include <stdexcept>
 #include <string>
 
 #include <sluice/runtime/detail/scheduler.hpp>
@@ -26,6 +27,9 @@ void detail::end_of_main(bool failed) noexcept {
 }
 
 void detail::run_until_quiescent(options o, task<> main_task) {
+    const worker* const here = current_worker();
+    if (here != nullptr && here->owner().simulated())
+        throw std::logic_error("sluice: run() must not be called from a task of a simulation");
     class scheduler s(o, scheduler::ending::when_quiescent);
     start_detached(s, std::move(main_task));
     s.start_threads(1);

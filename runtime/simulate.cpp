@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -16,6 +17,7 @@
 
 #include <sluice/runtime/detail/choice_tree.hpp>
 #include <sluice/runtime/detail/environment.hpp>
+#include <sluice/runtime/detail/misuse.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/detail/simulated_driver.hpp>
 #include <sluice/runtime/sleep.hpp>
@@ -146,8 +148,9 @@ runnable* simulation_loop::take_enumerated() {
 namespace {
 
 // how() is the environment that repeats what `once` does.
-template <class Once, class How>
-void run_one(Once once, How how) {
+template <class Once>
+void run_one(Once once, const std::function<std::string()>& how) {
+    const repeatable scope(how);
     try {
         once();
     } catch (const std::exception& e) {

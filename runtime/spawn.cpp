@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include <sluice/runtime/detail/completer.hpp>
+#include <sluice/runtime/detail/misuse.hpp>
 #include <sluice/runtime/detail/scheduler.hpp>
 #include <sluice/runtime/result.hpp>
 
@@ -55,7 +56,8 @@ void die_of_detached_exception(const promise_base& promise) noexcept {
     const std::exception_ptr e = std::current_exception();
     std::fprintf(stderr, "sluice: an exception left the detached task %s (%s:%u): %s\n",
                  promise.origin.function_name(), promise.origin.file_name(),
-                 static_cast<unsigned>(promise.origin.line()), message_of(e).c_str());
+                 static_cast<unsigned>(promise.origin.line()),
+                 (message_of(e) + how_to_repeat()).c_str());
     std::terminate();
 }
 
@@ -63,7 +65,7 @@ void die_of_unjoined_exception(const std::exception_ptr& e, std::source_location
     std::fprintf(stderr,
                  "sluice: an exception left the spawned task %s (%s:%u), which nobody joined: %s\n",
                  origin.function_name(), origin.file_name(), static_cast<unsigned>(origin.line()),
-                 message_of(e).c_str());
+                 (message_of(e) + how_to_repeat()).c_str());
     std::terminate();
 }
 

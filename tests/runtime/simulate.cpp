@@ -230,6 +230,61 @@ TEST_CASE("explore: finds an order that loses an update, and names the seed that
     CHECK_THROWS_AS(sluice::simulate({.seed = seed}, racy), std::runtime_error);
 }
 
+namespace {
+
+// The bug: what was read under the lock is written under the next one.
+task<> deposit(sluice::mutex* m, int* balance) {
+    int seen = 0;
+    {
+        const auto guard = co_await m->lock();
+        seen = *balance;
+    }
+    const auto guard = co_await m->lock();
+    *balance = seen + 1;
+}
+
+task<> deposit_twice() {
+    sluice::mutex m;
+    int balance = 0;
+    sluice::wait_group group;
+    group.go(deposit, &m, &balance);
+    group.go(deposit, &m, &balance);
+    co_await group.wait();
+    if (balance != 2) throw std::runtime_error("lost an update");
+}
+
+}  // namespace
+
+TEST_CASE("explore: finds what another task does between an unlock and the next lock") {
+    CHECK_THROWS_AS(sluice::explore({.seeds = 1'000}, deposit_twice), sluice::simulation_failure);
+    CHECK_THROWS_AS(sluice::explore_all({}, deposit_twice), sluice::simulation_failure);
+}
+
+TEST_CASE("explore: a detached task's exception, which ends the process, names the seed") {
+    const child_end end = run_child([] {
+        sluice::explore({.seed = 7, .seeds = 3}, []() -> task<> {
+            sluice::wait_group group;
+            group.go([]() -> task<> {
+                co_await sluice::yield();
+                throw std::runtime_error("too early");
+            });
+            co_await group.wait();
+        });
+    });
+    CHECK(aborts_saying(end, "too early (repeat it with SLUICE_SEED=7)"));
+}
+
+TEST_CASE("explore_cancelled: so does misuse, with the step") {
+    const child_end end = run_child([] {
+        sluice::explore_cancelled({.seed = 7, .seeds = 1}, [](sluice::context) -> task<> {
+            sluice::wait_group group;
+            group.done();
+            co_return;
+        });
+    });
+    CHECK(aborts_saying(end, "negative (repeat it with SLUICE_SEED=7 SLUICE_CANCEL=1)"));
+}
+
 TEST_CASE("explore: SLUICE_SEEDS says how many seeds, and nonsense is refused") {
     const child_end end = run_child([] {
         const auto runs = [](const char* seeds) {
@@ -362,6 +417,15 @@ TEST_CASE("simulate: a task that spins until time passes is given up, after max_
     };
     CHECK_THROWS_AS(world.run(1, spins), std::runtime_error);
     CHECK(world.run(1, shuffle).size() == 10);
+}
+
+TEST_CASE("simulate: run() in a task of a simulation is an error") {
+    CHECK_THROWS_AS(sluice::simulate({},
+                                     []() -> task<> {
+                                         sluice::run(shuffle);
+                                         co_return;
+                                     }),
+                    std::logic_error);
 }
 
 TEST_CASE("simulate: from within a task it is an error") {
