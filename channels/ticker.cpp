@@ -4,10 +4,9 @@
 
 namespace sluice::detail {
 
-std::int64_t checked_period(std::chrono::nanoseconds period) {
-    if (period.count() <= 0)
-        throw std::logic_error("sluice: the period of a ticker must be positive");
-    return period.count();
+std::int64_t checked_period(std::int64_t nanoseconds) {
+    if (nanoseconds <= 0) throw std::logic_error("sluice: the period of a ticker must be positive");
+    return nanoseconds;
 }
 
 }  // namespace sluice::detail

@@ -9,8 +9,8 @@
 namespace sluice {
 
 namespace detail {
-/// Nanoseconds; throws std::logic_error unless positive.
-std::int64_t checked_period(std::chrono::nanoseconds period);
+/// The same; throws std::logic_error unless positive.
+std::int64_t checked_period(std::int64_t nanoseconds);
 }  // namespace detail
 
 /// Ticks every `period`. At most one tick is pending: a slow receiver misses ticks, the rhythm
@@ -18,8 +18,10 @@ std::int64_t checked_period(std::chrono::nanoseconds period);
 class ticker {
 public:
     /// Throws std::logic_error for a period of zero or less.
-    explicit ticker(std::chrono::nanoseconds period)
-        : source_(detail::deadline_after(period), detail::checked_period(period)) {}
+    template <class Rep, class Period>
+    explicit ticker(std::chrono::duration<Rep, Period> period)
+        : source_(detail::deadline_after(period),
+                  detail::checked_period(detail::saturated(period))) {}
 
     /// Operation: waits for the next tick and gives the time it was due. After stop() it waits for
     /// ever.
@@ -30,8 +32,9 @@ public:
 
     /// Ticks every `period` from now on, whether it was stopped or not; the first one is a period
     /// away.
-    void reset(std::chrono::nanoseconds period) const {
-        const std::int64_t p = detail::checked_period(period);
+    template <class Rep, class Period>
+    void reset(std::chrono::duration<Rep, Period> period) const {
+        const std::int64_t p = detail::checked_period(detail::saturated(period));
         source_->reset(detail::deadline_after(period), p);
     }
 

@@ -44,7 +44,7 @@ std::pair<context, cancel_function> expiring(const context& parent, std::int64_t
 
 void detail::cancel_handle::end(const failure& cause) const noexcept {
     canceller* const c = canceller_;
-    if (c->ended()) return;
+    if (c == nullptr || c->ended()) return;
     c->ref();  // whoever learns of the end may let go of this handle
     c->cancel(errc::canceled, cause);
     c->unref();
@@ -97,17 +97,12 @@ std::pair<context, cancel_function> with_deadline_cause(const context& parent,
     return expiring(parent, detail::to_nanoseconds(at), detail::now(), std::move(cause));
 }
 
-std::pair<context, cancel_function> with_timeout(const context& parent,
-                                                 std::chrono::nanoseconds after) {
-    return with_timeout_cause(parent, after, {});
-}
-
-std::pair<context, cancel_function> with_timeout_cause(const context& parent,
-                                                       std::chrono::nanoseconds after,
-                                                       failure cause) {
+std::pair<context, cancel_function> detail::expiring_after(const context& parent,
+                                                           std::int64_t nanoseconds,
+                                                           failure cause) {
     const std::int64_t now = detail::now();
     std::int64_t at = 0;
-    if (__builtin_add_overflow(now, after.count(), &at)) at = context_node::no_deadline;
+    if (__builtin_add_overflow(now, nanoseconds, &at)) at = context_node::no_deadline;
     return expiring(parent, at, now, std::move(cause));
 }
 

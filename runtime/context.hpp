@@ -91,7 +91,7 @@ private:
 
 namespace detail {
 
-/// Move-only; cancels when called or let go.
+/// Move-only; cancels when called or let go. One that was moved from does nothing.
 class cancel_handle {
 public:
     explicit cancel_handle(canceller* c) noexcept : canceller_(c) {}  // takes over a reference
@@ -166,19 +166,30 @@ std::pair<context, cancel_function> with_cancel(const context& parent);
 std::pair<context, cancel_cause_function> with_cancel_cause(const context& parent);
 
 /// … or at a point in time, with errc::deadline_exceeded. If the parent ends earlier anyway this is
-/// with_cancel(parent).
+/// with_cancel(parent). Made in a task; the deadline does not come once its runtime has ended.
 std::pair<context, cancel_function> with_deadline(const context& parent,
                                                   context::clock::time_point at);
 /// `cause` becomes the cause if the deadline passes; cancelling does not set it.
 std::pair<context, cancel_function> with_deadline_cause(const context& parent,
                                                         context::clock::time_point at,
                                                         failure cause);
+namespace detail {
+std::pair<context, cancel_function> expiring_after(const context& parent, std::int64_t nanoseconds,
+                                                   failure cause);
+}
+
 /// Zero or less: a context that has expired already.
+template <class Rep, class Period>
 std::pair<context, cancel_function> with_timeout(const context& parent,
-                                                 std::chrono::nanoseconds after);
+                                                 std::chrono::duration<Rep, Period> after) {
+    return detail::expiring_after(parent, detail::saturated(after), {});
+}
+template <class Rep, class Period>
 std::pair<context, cancel_function> with_timeout_cause(const context& parent,
-                                                       std::chrono::nanoseconds after,
-                                                       failure cause);
+                                                       std::chrono::duration<Rep, Period> after,
+                                                       failure cause) {
+    return detail::expiring_after(parent, detail::saturated(after), std::move(cause));
+}
 
 /// The parent's values without its end and its deadline.
 context without_cancel(const context& parent);

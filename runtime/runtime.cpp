@@ -22,7 +22,7 @@ runtime::runtime(options o) : state_(std::make_unique<state>(o)) {
 }
 
 runtime::~runtime() {
-    shutdown(std::chrono::nanoseconds::zero());
+    shut_down(0);
 }
 
 detail::scheduler& runtime::scheduler() const noexcept {
@@ -37,13 +37,13 @@ const context& runtime::stopping() const noexcept {
     return state_->root.first;
 }
 
-shutdown_report runtime::shutdown(std::chrono::nanoseconds grace) {
+shutdown_report runtime::shut_down(std::int64_t grace) {
     if (std::exchange(state_->ended, true)) return {};
     detail::scheduler& s = state_->scheduler;
     const std::int64_t start = detail::now();
     state_->root.second();
     std::chrono::nanoseconds pause = std::chrono::microseconds(20);
-    while (s.num_tasks() != 0 && detail::now() - start < grace.count()) {
+    while (s.num_tasks() != 0 && detail::now() - start < grace) {
         std::this_thread::sleep_for(pause);
         pause = std::min<std::chrono::nanoseconds>(2 * pause, std::chrono::milliseconds(1));
     }

@@ -59,13 +59,17 @@ public:
 
     /// Cancels stopping(), waits up to `grace` for all tasks to end, then destroys those that are
     /// left, wherever they wait, and names each. Idempotent: the second call reports nothing.
-    shutdown_report shutdown(std::chrono::nanoseconds grace);
+    template <class Rep, class Period>
+    shutdown_report shutdown(std::chrono::duration<Rep, Period> grace) {
+        return shut_down(detail::saturated(grace));
+    }
 
     /// Tasks alive now. Any thread, workers included.
     std::size_t num_tasks() const noexcept;
     runtime_stats stats() const;
 
 private:
+    shutdown_report shut_down(std::int64_t grace);
     detail::scheduler& scheduler() const noexcept;
     static void accept(bool accepted);
 

@@ -168,12 +168,18 @@ auto select_or_default(Tuple&& args, std::index_sequence<I...>) {
         std::move(std::get<I>(args))...);
 }
 
+/// Operations, and then `otherwise`; not a list of select_case, which has a select of its own.
+template <class Tuple, std::size_t... I>
+consteval bool operations_and_otherwise(std::index_sequence<I...>) {
+    return (operation<std::remove_cvref_t<std::tuple_element_t<I, Tuple>>> && ...) &&
+           std::is_same_v<std::remove_cvref_t<std::tuple_element_t<sizeof...(I), Tuple>>,
+                          otherwise_t>;
+}
+
 template <class... Args>
 concept ends_with_otherwise =
     sizeof...(Args) > 1 &&
-    std::is_same_v<
-        std::remove_cvref_t<std::tuple_element_t<sizeof...(Args) - 1, std::tuple<Args...>>>,
-        otherwise_t>;
+    operations_and_otherwise<std::tuple<Args...>>(std::make_index_sequence<sizeof...(Args) - 1>());
 
 }  // namespace detail
 

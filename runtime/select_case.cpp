@@ -1,12 +1,16 @@
 #include <sluice/runtime/select_case.hpp>
 
 #include <numeric>
+#include <stdexcept>
+#include <utility>
 
 namespace sluice {
 
 dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_default)
     : cases_(cases), has_default_(has_default) {
     for (std::uint32_t c = 0; c != cases.size(); ++c) {
+        if (cases[c].body_ == nullptr || std::exchange(cases[c].used_, true))
+            throw std::logic_error("sluice: a select_case is used up by one select");
         const auto n = static_cast<std::uint32_t>(cases[c].body_->leaf_count());
         first_leaf_.push_back(static_cast<std::uint32_t>(places_.size()));
         for (std::uint32_t i = 0; i != n; ++i) places_.push_back({c, i});

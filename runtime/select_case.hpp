@@ -18,7 +18,7 @@
 namespace sluice {
 
 /// One case: an operation, and where its result goes if it wins. Used up by one select, whichever
-/// case wins.
+/// case wins; another one throws std::logic_error.
 class select_case {
 public:
     /// `into` must outlive the select; it is assigned before the select returns, and only if this
@@ -83,6 +83,7 @@ private:
     };
 
     std::unique_ptr<concept_base> body_;
+    bool used_ = false;
 };
 
 /// The part of the run-time select that does not depend on whether it has a default.

@@ -1,5 +1,6 @@
 #include <sluice/runtime/sleep.hpp>
 
+#include <algorithm>
 #include <mutex>
 
 #include <sluice/runtime/detail/completer.hpp>
@@ -8,7 +9,8 @@ namespace sluice::detail {
 
 std::int64_t deadline_after_ns(std::int64_t nanoseconds) noexcept {
     std::int64_t at = 0;
-    return __builtin_add_overflow(now(), nanoseconds, &at) ? timer_queue::never - 1 : at;
+    if (__builtin_add_overflow(now(), nanoseconds, &at)) at = timer_queue::never;
+    return std::min(at, timer_queue::never - 1);
 }
 
 spin_lock* timer_leaf::gate() noexcept {

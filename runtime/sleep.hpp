@@ -18,10 +18,7 @@ std::int64_t deadline_after_ns(std::int64_t nanoseconds) noexcept;
 
 template <class Rep, class Period>
 std::int64_t deadline_after(std::chrono::duration<Rep, Period> d) noexcept {
-    using seconds = std::chrono::duration<double>;
-    if (seconds(d) >= seconds(std::chrono::nanoseconds::max())) return timer_queue::never - 1;
-    if (seconds(d) <= seconds(0)) return deadline_after_ns(0);
-    return deadline_after_ns(std::chrono::ceil<std::chrono::nanoseconds>(d).count());
+    return deadline_after_ns(std::max<std::int64_t>(saturated(d), 0));
 }
 
 class timer_leaf final : public leaf, private timer_node {

@@ -26,6 +26,7 @@ std::string describe_wait(std::uintptr_t link) {
     const auto& wait = *reinterpret_cast<const detail::multi_wait*>(pointer);
     if (const detail::leaf* const l = wait.regaining()) return describe_site(l->site());
     if (!wait.is_parked()) return "ready to run";
+    if (wait.count() == 0) return "a select without cases (never ready)";
     constexpr std::uint32_t most = 8;
     std::string text = "one of:";
     for (std::uint32_t i = 0; i != wait.count() && i != most; ++i) {

@@ -318,6 +318,16 @@ inline std::chrono::steady_clock::time_point to_time_point(std::int64_t nanoseco
     return clock::time_point(std::chrono::duration_cast<clock::duration>(since_boot));
 }
 
+/// The nanoseconds of a duration, rounded up; the largest or least number of them beyond that.
+template <class Rep, class Period>
+std::int64_t saturated(std::chrono::duration<Rep, Period> d) noexcept {
+    using nanoseconds = std::chrono::nanoseconds;
+    using seconds = std::chrono::duration<double>;
+    if (seconds(d) >= seconds(nanoseconds::max())) return nanoseconds::max().count();
+    if (seconds(d) <= seconds(nanoseconds::min())) return nanoseconds::min().count();
+    return std::chrono::ceil<nanoseconds>(d).count();
+}
+
 inline std::int64_t to_nanoseconds(std::chrono::steady_clock::time_point t) noexcept {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch()).count();
 }

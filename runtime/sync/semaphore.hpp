@@ -13,6 +13,8 @@ class semaphore;
 /// Permits held; letting it go gives them back.
 class [[nodiscard]] permit {
 public:
+    /// Holds nothing.
+    permit() noexcept = default;
     permit(permit&& other) noexcept
         : from_(std::exchange(other.from_, nullptr)), count_(other.count_) {}
     permit& operator=(permit&& other) noexcept {
@@ -32,8 +34,8 @@ private:
     friend class semaphore;
     friend class semaphore_leaf;
     permit(semaphore* from, std::int64_t count) noexcept : from_(from), count_(count) {}
-    semaphore* from_;
-    std::int64_t count_;
+    semaphore* from_ = nullptr;
+    std::int64_t count_ = 0;
 };
 
 /// A number of permits, taken in any amount, strictly first come first served: a large request is

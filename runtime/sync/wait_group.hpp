@@ -1,6 +1,7 @@
 // Waiting for a number of tasks to end.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <utility>
@@ -25,7 +26,7 @@ public:
         if (n >= 0) {
             count_.add(n);
         } else {
-            finish(-n);
+            finish(-std::max(n, -detail::group_count::most - 1));
         }
     }
     void done() noexcept { finish(1); }

@@ -263,6 +263,7 @@ TEST_CASE("select 2.4: with no case that can get ready and no default it waits f
         EXPECT(false && "the select ended");
     });
     CHECK_THAT(no_case, ContainsSubstring("deadlock"));
+    CHECK_THAT(no_case, ContainsSubstring("a select without cases (never ready)"));
 }
 
 TEST_CASE("select 2.4: nil channels switch their cases off") {
@@ -277,6 +278,36 @@ TEST_CASE("select 2.4: nil channels switch their cases off") {
         std::span<select_case> none;
         const auto nothing = co_await select(none, otherwise);
         EXPECT(nothing == std::nullopt);
+    });
+}
+
+TEST_CASE("select: the run-time form takes a vector or an array too, and uses its cases up") {
+    on_workers([]() -> task<> {
+        const auto ch = make_chan<int>(2);
+        std::vector<select_case> cases;
+        cases.push_back(select_case(ch.send(1)));
+        const auto sent = co_await select(cases, otherwise);
+        EXPECT(sent == std::size_t{0});
+        std::array again{select_case(ch.send(2))};
+        const std::size_t sent_again = co_await select(again);
+        EXPECT(sent_again == 0);
+        std::array full{select_case(ch.send(3))};
+        const auto not_sent = co_await select(std::span(full), otherwise);
+        EXPECT(!not_sent);
+        for (const bool with_default : {false, true}) {
+            bool refused = false;
+            try {
+                if (with_default) {
+                    static_cast<void>(select(cases, otherwise));
+                } else {
+                    static_cast<void>(select(cases));
+                }
+            } catch (const std::logic_error&) {
+                refused = true;
+            }
+            EXPECT(refused);
+        }
+        EXPECT(ch.size() == 2);
     });
 }
 

@@ -104,10 +104,19 @@ TEST_CASE("context 3.10: a deadline in the past gives an expired context with it
 TEST_CASE("context: a timeout without end does not overflow") {
     on_real_workers([]() -> task<> {
         auto [ctx, cancel] = sluice::with_timeout(background(), std::chrono::nanoseconds::max());
+        auto [longer, stop] = sluice::with_timeout(background(), std::chrono::hours::max());
         co_await sluice::yield();
         EXPECT(!ctx.err());
+        EXPECT(!longer.err());
         cancel();
         EXPECT(ctx.err() == errc::canceled);
+        auto [past, drop] = sluice::with_timeout(background(), std::chrono::hours::min());
+        EXPECT(past.err() == errc::deadline_exceeded);
+        auto [soon, end] = sluice::with_timeout(background(), 0.001s);
+        co_await soon.done();
+        EXPECT(soon.err() == errc::deadline_exceeded);
+        const auto moved = std::move(end);
+        end();  // NOLINT(bugprone-use-after-move): it does nothing
     });
 }
 

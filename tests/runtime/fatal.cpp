@@ -2,6 +2,8 @@
 #include <sluice/runtime/spawn.hpp>
 
 #include <chrono>
+#include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -159,6 +161,14 @@ TEST_CASE("wait_group 4.1: a negative counter is fatal") {
         group.add(1);
         group.done();
         group.done();
+    });
+    CHECK(aborts_saying(end, "the counter of a wait_group became negative"));
+}
+
+TEST_CASE("wait_group 4.1: so it is by however much") {
+    const child_end end = run_child([] {
+        sluice::wait_group group;
+        group.add(std::numeric_limits<std::int64_t>::min());
     });
     CHECK(aborts_saying(end, "the counter of a wait_group became negative"));
 }
