@@ -18,7 +18,7 @@ std::int64_t checked_period(std::int64_t nanoseconds);
 class ticker {
 public:
     /// Throws std::logic_error for a period of zero or less.
-    template <class Rep, class Period>
+    template <class Rep = std::int64_t, class Period = std::nano>
     explicit ticker(std::chrono::duration<Rep, Period> period)
         : source_(detail::deadline_after(period),
                   detail::checked_period(detail::saturated(period))) {}
@@ -32,7 +32,7 @@ public:
 
     /// Ticks every `period` from now on, whether it was stopped or not; the first one is a period
     /// away.
-    template <class Rep, class Period>
+    template <class Rep = std::int64_t, class Period = std::nano>
     void reset(std::chrono::duration<Rep, Period> period) const {
         const std::int64_t p = detail::checked_period(detail::saturated(period));
         source_->reset(detail::deadline_after(period), p);

@@ -179,12 +179,12 @@ std::pair<context, cancel_function> expiring_after(const context& parent, std::i
 }
 
 /// Zero or less: a context that has expired already.
-template <class Rep, class Period>
+template <class Rep = std::int64_t, class Period = std::nano>
 std::pair<context, cancel_function> with_timeout(const context& parent,
                                                  std::chrono::duration<Rep, Period> after) {
     return detail::expiring_after(parent, detail::saturated(after), {});
 }
-template <class Rep, class Period>
+template <class Rep = std::int64_t, class Period = std::nano>
 std::pair<context, cancel_function> with_timeout_cause(const context& parent,
                                                        std::chrono::duration<Rep, Period> after,
                                                        failure cause) {

@@ -59,7 +59,7 @@ public:
 
     /// Cancels stopping(), waits up to `grace` for all tasks to end, then destroys those that are
     /// left, wherever they wait, and names each. Idempotent: the second call reports nothing.
-    template <class Rep, class Period>
+    template <class Rep = std::int64_t, class Period = std::nano>
     shutdown_report shutdown(std::chrono::duration<Rep, Period> grace) {
         return shut_down(detail::saturated(grace));
     }

@@ -2,14 +2,13 @@
 
 #include <numeric>
 #include <stdexcept>
-#include <utility>
 
 namespace sluice {
 
 dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_default)
     : cases_(cases), has_default_(has_default) {
     for (std::uint32_t c = 0; c != cases.size(); ++c) {
-        if (cases[c].body_ == nullptr || std::exchange(cases[c].used_, true))
+        if (cases[c].body_ == nullptr || cases[c].used_)
             throw std::logic_error("sluice: a select_case is used up by one select");
         const auto n = static_cast<std::uint32_t>(cases[c].body_->leaf_count());
         first_leaf_.push_back(static_cast<std::uint32_t>(places_.size()));
@@ -17,6 +16,7 @@ dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_
     }
     leaves_.resize(2 * places_.size());
     shuffle_room_.resize(cases.size());
+    for (select_case& c : cases) c.used_ = true;
 }
 
 bool dynamic_select_base::visit_cases(std::uint32_t base, select_case::visitor& v) noexcept {

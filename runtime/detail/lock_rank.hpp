@@ -46,10 +46,10 @@ enum class lock_rank : std::uint8_t {
 #if !defined(SLUICE_MODEL)
 #if defined(SLUICE_CHECKED)
 extern const bool library_is_checked;
-[[gnu::used]] inline const bool* const library_agrees = &library_is_checked;
+[[gnu::used, gnu::retain]] inline const bool* const library_agrees = &library_is_checked;
 #else
 extern const bool library_is_unchecked;
-[[gnu::used]] inline const bool* const library_agrees = &library_is_unchecked;
+[[gnu::used, gnu::retain]] inline const bool* const library_agrees = &library_is_unchecked;
 #endif
 #endif
 

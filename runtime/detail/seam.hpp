@@ -18,8 +18,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <ratio>
 
 #if defined(SLUICE_MODEL)
 #include SLUICE_MODEL
@@ -318,14 +322,22 @@ inline std::chrono::steady_clock::time_point to_time_point(std::int64_t nanoseco
     return clock::time_point(std::chrono::duration_cast<clock::duration>(since_boot));
 }
 
-/// The nanoseconds of a duration, rounded up; the largest or least number of them beyond that.
+/// The nanoseconds of a duration, rounded up; the largest or least number of them beyond that, 0
+/// for what is no number.
 template <class Rep, class Period>
 std::int64_t saturated(std::chrono::duration<Rep, Period> d) noexcept {
-    using nanoseconds = std::chrono::nanoseconds;
-    using seconds = std::chrono::duration<double>;
-    if (seconds(d) >= seconds(nanoseconds::max())) return nanoseconds::max().count();
-    if (seconds(d) <= seconds(nanoseconds::min())) return nanoseconds::min().count();
-    return std::chrono::ceil<nanoseconds>(d).count();
+    using limits = std::numeric_limits<std::int64_t>;
+    using factor = std::ratio_divide<Period, std::nano>;
+    if constexpr (std::integral<Rep> && factor::den == 1) {
+        std::int64_t n = 0;
+        if (!__builtin_mul_overflow(d.count(), factor::num, &n)) return n;
+        return d.count() < 0 ? limits::min() : limits::max();
+    } else {
+        const auto n = std::ceil(std::chrono::duration<long double, std::nano>(d).count());
+        if (n >= static_cast<long double>(limits::max())) return limits::max();
+        if (n <= static_cast<long double>(limits::min())) return limits::min();
+        return n == n ? static_cast<std::int64_t>(n) : 0;
+    }
 }
 
 inline std::int64_t to_nanoseconds(std::chrono::steady_clock::time_point t) noexcept {

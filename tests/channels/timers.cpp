@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <ratio>
 #include <stdexcept>
 
 #include <sluice/channels/after.hpp>
@@ -252,8 +254,10 @@ TEST_CASE("timer 9.4: overflow saturates") {
             co_await select(sleep_for(hours::max()), sleep_for(nanoseconds::max()),
                             sleep_for(duration<double>(1e300)), sleep_for(milliseconds::max()),
                             after(duration<float>(std::numeric_limits<float>::infinity())),
+                            after(duration<float>(9'223'371'776.0F)),
+                            after(duration<std::int64_t, std::ratio<1, 3>>(10'000'000'000)),
                             sleep_until(clock_type::time_point::max()), sleep_for(1us));
-        EXPECT(lost.index() == 6);
+        EXPECT(lost.index() == 8);
         const auto ch = make_chan<int>();
         go([](chan<int> to) -> task<> { co_await to.send(1); }, ch);
         const auto got = co_await within(hours::max(), ch.recv());
