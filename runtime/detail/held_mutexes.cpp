@@ -51,14 +51,13 @@ void mutex_check::ended() const noexcept {
 namespace {
 
 // The next one after ours.
-template <class Function>
-Function find_next(const char* name) noexcept {
+void* find_next(const char* name) noexcept {
     void* const found = ::dlsym(RTLD_NEXT, name);
     if (found == nullptr) {
         sluice::detail::die_of_misuse(
             "a build with checks must be linked dynamically, and before the C library");
     }
-    return reinterpret_cast<Function>(found);
+    return found;
 }
 
 int counted(int result, int change) noexcept {
@@ -71,16 +70,18 @@ int counted(int result, int change) noexcept {
 // Defines a function of the C library that calls the real one and counts its success. That one is
 // looked up before the program has threads: the loader's lock may be held by somebody who waits for
 // a mutex.
-#define COUNTED(name, change, parameters, ...)                                          \
-    namespace {                                                                         \
-    constinit sluice::detail::atomic<decltype(&name)> next_##name{nullptr};             \
-    [[gnu::constructor(101)]] void find_##name() noexcept {                             \
-        next_##name.store(find_next<decltype(&name)>(#name), sluice::detail::relaxed);  \
-    }                                                                                   \
-    }                                                                                   \
-    extern "C" int name parameters noexcept {                                           \
-        if (next_##name.load(sluice::detail::relaxed) == nullptr) find_##name();        \
-        return counted(next_##name.load(sluice::detail::relaxed)(__VA_ARGS__), change); \
+#define COUNTED(name, change, parameters, ...)                                            \
+    namespace {                                                                           \
+    constinit sluice::detail::atomic<void*> next_##name{nullptr};                         \
+    [[gnu::constructor(101)]] void find_##name() noexcept {                               \
+        next_##name.store(find_next(#name), sluice::detail::relaxed);                     \
+    }                                                                                     \
+    }                                                                                     \
+    extern "C" int name parameters noexcept {                                             \
+        if (next_##name.load(sluice::detail::relaxed) == nullptr) find_##name();          \
+        const auto real =                                                                 \
+            reinterpret_cast<decltype(&name)>(next_##name.load(sluice::detail::relaxed)); \
+        return counted(real(__VA_ARGS__), change);                                        \
     }
 
 COUNTED(pthread_mutex_lock, 1, (pthread_mutex_t * m), m)
