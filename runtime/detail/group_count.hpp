@@ -33,7 +33,7 @@ class group_count {
 public:
     enum class outcome : std::uint8_t { more, zero_and_waited, negative };
 
-    /// How many tasks can be counted.
+    /// The most that finish() takes at once.
     static constexpr std::int64_t most = std::int64_t{1} << 60;
 
     /// n more tasks. Called by one that the count includes, or while nobody waits.
@@ -45,7 +45,6 @@ public:
     /// n tasks have ended. zero_and_waited: the caller takes the waiters' lock, calls settle() and
     /// wakes them.
     outcome finish(std::int64_t n) noexcept {
-        if (n > most) return outcome::negative;
         // acquire: what others did before they ended their tasks is visible to whoever sees zero,
         // and with the bit, what was added before the wait.
         std::int64_t before = ended_.load(acquire);

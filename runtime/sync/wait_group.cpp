@@ -15,8 +15,11 @@ void wait_group::finish(std::int64_t n) noexcept {
             wake_waiters();
             return;
         case detail::group_count::outcome::negative:
-            break;
+            die_negative();
     }
+}
+
+void wait_group::die_negative() noexcept {
     detail::die_of_misuse("the counter of a wait_group became negative");
 }
 

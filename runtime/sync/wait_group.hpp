@@ -1,7 +1,6 @@
 // Waiting for a number of tasks to end.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <utility>
@@ -25,8 +24,10 @@ public:
     void add(std::int64_t n = 1) noexcept {
         if (n >= 0) {
             count_.add(n);
+        } else if (n >= -detail::group_count::most) {
+            finish(-n);
         } else {
-            finish(-std::max(n, -detail::group_count::most - 1));
+            die_negative();
         }
     }
     void done() noexcept { finish(1); }
@@ -44,6 +45,7 @@ private:
     friend class wait_group_leaf;
 
     void finish(std::int64_t n) noexcept;
+    [[noreturn]] static void die_negative() noexcept;
     void wake_waiters() noexcept;
 
     detail::group_count count_;
