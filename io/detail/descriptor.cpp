@@ -151,7 +151,7 @@ void descriptor::edge(edges e) noexcept {
             serve(side::write, wakes);
         }
     }
-    wakes.wake_all();
+    wakes.wake_in_turn();
 }
 
 bool descriptor::queue(std::span<const std::byte> bytes) noexcept {
@@ -180,7 +180,7 @@ void descriptor::received(std::span<const std::byte> bytes, bool whole) noexcept
         if (whole) bulk_ = true;
         if (whole || queued_ > most_queued || receive_end_ != open) stop_receive();
     }
-    wakes.wake_all();
+    wakes.wake_in_turn();
 }
 
 void descriptor::receive_failed(int error) noexcept {
@@ -191,7 +191,7 @@ void descriptor::receive_failed(int error) noexcept {
         ready_[index(side::read)] = readiness::edge;
         serve(side::read, wakes);
     }
-    wakes.wake_all();
+    wakes.wake_in_turn();
 }
 
 void descriptor::stop_receive() noexcept {
@@ -244,7 +244,7 @@ void descriptor::ended(registration& r) noexcept {
         start_over(side::read, wakes);
         start_over(side::write, wakes);
     }
-    wakes.wake_all();
+    wakes.wake_in_turn();
     unref();
 }
 
@@ -269,7 +269,7 @@ void descriptor::close() noexcept {
             stop_receive();
         }
     }
-    wakes.wake_all();
+    wakes.wake_in_turn();
 }
 
 }  // namespace sluice::io::detail

@@ -160,7 +160,7 @@ private:
     ~descriptor();
 
     bool watched(side s) const noexcept {
-        return poll_.home != nullptr || (s == side::read && receive_.home != nullptr) ||
+        return (s == side::read && receive_.home != nullptr) || poll_.home != nullptr ||
                fd_ == in_memory;
     }
     static std::size_t index(side s) noexcept { return static_cast<std::size_t>(s); }
@@ -179,17 +179,18 @@ private:
     bool hung_up_ = false;
     bool closed_ = false;
     bool number_closed_ = false;
-    bool receive_stopped_ = false;  // its end has been asked for
-    bool bulk_ = false;             // this stream is read by calls
-    int receive_end_ = open;        // else 0 for the end of the stream, or errno
-    chunk* first_ = nullptr;        // received and not taken yet
-    chunk* last_ = nullptr;
-    std::size_t queued_ = 0;               // bytes in the chunks
+    bool receive_stopped_ = false;         // its end has been asked for
+    bool bulk_ = false;                    // this stream is read by calls
+    int receive_end_ = open;               // else 0 for the end of the stream, or errno
+    chunk* first_ = nullptr;               // received and not taken yet
     std::span<const std::byte> arriving_;  // behind them, during received(): the reactor's buffer
     wait_queue waiters_[2];
     last_reader last_reader_;
     registration receive_{*this, registration_kind::receive};
+    // Up to here is what a report on the receive touches: three lines, see fetch().
     registration poll_{*this, registration_kind::poll};
+    chunk* last_ = nullptr;   // of the chunks
+    std::size_t queued_ = 0;  // bytes in the chunks
 };
 
 /// A descriptor's owner.

@@ -32,14 +32,22 @@ void leaf::abandon() noexcept {
     home = nullptr;
 }
 
-void wake(leaf& l) noexcept {
-    if (!l.pinned) {
-        this_threads_worker->make_next(l.owner);
-        return;
-    }
+namespace {
+
+void wake_pinned(leaf& l) noexcept {
     scheduler* const home = l.home;
     home->inject(l.owner);
     home->unpin();
+}
+
+}  // namespace
+
+void wake(leaf& l) noexcept {
+    if (l.pinned) {
+        wake_pinned(l);
+    } else {
+        this_threads_worker->make_next(l.owner);
+    }
 }
 
 claimed claim_raced(leaf* first, wait_queue& queue) noexcept {
@@ -56,6 +64,20 @@ void wake_list::wake_chain(list_node* first) noexcept {
         wake(static_cast<leaf&>(*first));
         first = following;
     }
+}
+
+void wake_list::wake_in_turn() noexcept {
+    list_node* following = nullptr;
+    for (list_node* n = first_; n != nullptr; n = following) {
+        following = n->previous;
+        auto& l = static_cast<leaf&>(*n);
+        if (l.pinned) {
+            wake_pinned(l);
+        } else {
+            this_threads_worker->make_ready(l.owner);
+        }
+    }
+    first_ = last_ = nullptr;
 }
 
 }  // namespace sluice::detail

@@ -175,10 +175,14 @@ public:
         last_ = &l;
     }
 
+    /// The last of them runs next, the others in their turn.
     void wake_all() noexcept {
         if (first_ != nullptr) wake_chain(first_);
         first_ = last_ = nullptr;
     }
+
+    /// Each runs in its turn, after what is ready here.
+    void wake_in_turn() noexcept;
 
 private:
     static void wake_chain(list_node* first) noexcept;

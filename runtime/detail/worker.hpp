@@ -75,6 +75,16 @@ public:
         if (runnable* const before = next_.put(r)) make_last_and_notify(before);
     }
 
+    /// The task runs in its turn, after those that are ready here. Wakes nobody for one that is
+    /// alone.
+    void make_ready(runnable* r) noexcept {
+        if (next_.empty() && queue_.empty()) {
+            make_next(r);
+        } else {
+            make_last_and_notify(r);
+        }
+    }
+
     /// The task runs after all that are ready here.
     void make_last(runnable* r) noexcept {
         r->next = nullptr;

@@ -49,6 +49,11 @@ task<> wait_to_accept(const tcp_listener* l) {
     EXPECT(is_bad(conn));
 }
 
+task<> accept_in_turn(const tcp_listener* l, std::size_t number, std::vector<std::size_t>* order) {
+    EXPECT(!co_await l->accept());
+    order->push_back(number);
+}
+
 }  // namespace
 
 TEST_CASE("close: reads, writes and accepts that wait fail, and none hangs") {
@@ -67,6 +72,25 @@ TEST_CASE("close: reads, writes and accepts that wait fail, and none hangs") {
             l.close();
             co_await all.wait();
         }
+    });
+}
+
+TEST_CASE("close: tasks run in the order in which their waits ended") {
+    run_on(1, []() -> task<> {
+        constexpr std::size_t count = 8;
+        std::vector<std::size_t> in_turn;
+        std::vector<std::size_t> order;
+        std::vector<tcp_listener> listeners;
+        for (std::size_t i = 0; i != count; ++i) {
+            in_turn.push_back(i);
+            listeners.push_back(listener());
+        }
+        sluice::wait_group all;
+        for (std::size_t i = 0; i != count; ++i) all.go(accept_in_turn, &listeners[i], i, &order);
+        co_await yield_times(2);
+        for (tcp_listener& l : listeners) l.close();
+        co_await all.wait();
+        EXPECT(order == in_turn);
     });
 }
 

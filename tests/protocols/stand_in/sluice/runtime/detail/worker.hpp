@@ -22,6 +22,7 @@ public:
     timer_queue& timers() noexcept;
 
     void make_next(runnable* r) noexcept;
+    void make_ready(runnable* r) noexcept { make_next(r); }
     void go_last(runnable* r) noexcept { make_next(r); }
     bool spend() noexcept { return true; }
     bool slice_left() const noexcept { return true; }
