@@ -71,7 +71,8 @@ public:
     static void for_each_block(Visit visit);
 
     static constexpr std::size_t step = 64;
-    static constexpr std::size_t max_pooled = 1152;  // header included
+    // Header included: the frame of a task that serves a connection from a buffer of 4 KiB.
+    static constexpr std::size_t max_pooled = 4608;
 #if defined(SLUICE_ADDRESS_SANITIZER)
     static constexpr bool pooling = false;
 #else
