@@ -69,7 +69,7 @@ task<result<>> until_end(context ctx) {
     co_return fail(ctx.err());
 }
 
-task<result<>> until_signal(context ctx, [[maybe_unused]] signal_stop_function listening) {
+task<result<>> until_signal(context ctx) {
     co_await ctx.done();
     const std::error_code cause = ctx.cause().code();
     co_return fail(cause.category() == signal_category() ? cause : ctx.err());
@@ -88,11 +88,12 @@ task<result<>> actor_group::run() {
 actor signal_actor(const context& ctx, std::initializer_list<int> signals) {
     auto inner = with_cancel_cause(ctx);
     auto noted = notify_context(inner.first, signals);
-    return actor(
-        [ended = std::move(noted.first), listening = std::move(noted.second)]() mutable {
-            return until_signal(std::move(ended), std::move(listening));
-        },
-        std::move(inner.second));
+    return actor([ended = std::move(noted.first)] { return until_signal(ended); },
+                 [cancel = std::move(inner.second),
+                  listening = std::move(noted.second)](const failure& why) mutable {
+                     cancel(why);
+                     listening();
+                 });
 }
 
 actor context_actor(const context& ctx) {

@@ -119,8 +119,9 @@ private:
 
 /// An actor that waits for one of the signals, from this call on, and ends with its number as an
 /// error of signal_category(); with the context's error if that ends first (or the signal that is
-/// its cause). Once it has ended, a further signal has its former action again, by default the end
-/// of the process: whoever cannot wait for an orderly end sends a second one. Called in a task.
+/// its cause). Once the group has noted which actor was the first to end, and interrupts this one,
+/// a further signal has its former action again, by default the end of the process: whoever cannot
+/// wait for an orderly end sends a second one. Called in a task.
 /// Throws std::system_error for a signal that cannot be caught.
 actor signal_actor(const context& ctx, std::initializer_list<int> signals);
 
