@@ -34,20 +34,30 @@ void leaf::abandon() noexcept {
 
 namespace {
 
-void wake_pinned(leaf& l) noexcept {
+template <void (worker::*Ready)(runnable*) noexcept>
+void wake_by(leaf& l) noexcept {
+    if (!l.pinned) {
+        ((*this_threads_worker).*Ready)(l.owner);
+        return;
+    }
     scheduler* const home = l.home;
     home->inject(l.owner);
     home->unpin();
 }
 
+template <void (worker::*Ready)(runnable*) noexcept>
+void wake_chain_by(list_node* first) noexcept {
+    while (first != nullptr) {
+        list_node* const following = first->previous;
+        wake_by<Ready>(static_cast<leaf&>(*first));
+        first = following;
+    }
+}
+
 }  // namespace
 
 void wake(leaf& l) noexcept {
-    if (l.pinned) {
-        wake_pinned(l);
-    } else {
-        this_threads_worker->make_next(l.owner);
-    }
+    wake_by<&worker::make_next>(l);
 }
 
 claimed claim_raced(leaf* first, wait_queue& queue) noexcept {
@@ -59,24 +69,11 @@ claimed claim_raced(leaf* first, wait_queue& queue) noexcept {
 }
 
 void wake_list::wake_chain(list_node* first) noexcept {
-    while (first != nullptr) {
-        list_node* const following = first->previous;
-        wake(static_cast<leaf&>(*first));
-        first = following;
-    }
+    wake_chain_by<&worker::make_next>(first);
 }
 
 void wake_list::wake_in_turn() noexcept {
-    list_node* following = nullptr;
-    for (list_node* n = first_; n != nullptr; n = following) {
-        following = n->previous;
-        auto& l = static_cast<leaf&>(*n);
-        if (l.pinned) {
-            wake_pinned(l);
-        } else {
-            this_threads_worker->make_ready(l.owner);
-        }
-    }
+    wake_chain_by<&worker::make_ready>(first_);
     first_ = last_ = nullptr;
 }
 
