@@ -2,9 +2,10 @@
 //   The loop takes all that is ready out of the queues of its one worker into a list, draws one,
 //   and runs it with a short slice, drawn too, so that a task may have to let others go first at
 //   any step. Where all orders are tried, a slice is one step, and the task goes on with the next
-//   one unless it is preempted. When nothing is ready the clock moves to the earliest timer. What
-//   the network (io/) brings comes by timers, too, and then stands in the same list. The workers of
-//   real runtimes pay nothing for this: the loop uses their queues, timers and slices as they are.
+//   one unless it is preempted. When nothing is ready the clock moves to the earliest timer; those
+//   that are due then are drawn, too, one by one, among what is ready. What the network (io/)
+//   brings comes by timers and then stands in the same list. The workers of real runtimes pay
+//   nothing for this: the loop uses their queues, timers and slices as they are.
 #include <sluice/runtime/simulate.hpp>
 
 #include <algorithm>
@@ -57,8 +58,9 @@ private:
     static constexpr std::uint32_t longest_slice = 8;
 
     void loop();
-    runnable* take_drawn();
-    runnable* take_enumerated();
+    runnable* take_drawn(bool timer_due);
+    runnable* take_enumerated(bool timer_due);
+    void run_timer();
 
     const std::uint64_t max_steps_;
     scheduler scheduler_;
@@ -101,48 +103,65 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
     if (stuck) throw deadlock(std::move(left));
 }
 
-// Ends when the program has, when its main task has failed, and when nothing can run any more.
+// Ends when the program has, when its main task has failed, and when nothing can happen any more.
 void simulation_loop::loop() {
     while (!scheduler_.stopping()) {
         if (cancel_ != nullptr && steps + 1 == cancel_step_) (*cancel_)();
         scheduler_.take_queued([this](runnable* r) { ready_.push_back(r); });
-        if (!ready_.empty()) {
+        if (ready_.empty() && scheduler_.finished()) return;
+        const std::int64_t earliest = worker_.timers().earliest();
+        const bool due = earliest <= clock;
+        if (!ready_.empty() || due) {
+            runnable* const r = choices_.tree == nullptr ? take_drawn(due) : take_enumerated(due);
+            if (r == nullptr) {
+                run_timer();
+                continue;
+            }
             if (++steps > max_steps_) return;
-            runnable* const r = choices_.tree == nullptr ? take_drawn() : take_enumerated();
             worker_.step(r);
             may_go_on_ = worker_.budget_ == worker::had_to_let_go;
             continue;
         }
-        const std::int64_t earliest = worker_.timers().earliest();
-        if (scheduler_.finished()) return;
         if (earliest == timer_queue::never) {
             if (cancel_ == nullptr || steps + 1 >= cancel_step_ || stood_still) return;
             stood_still = true;
             (*cancel_)();
             continue;
         }
-        clock = std::max(clock, earliest);
+        clock = earliest;
         choices_.note(static_cast<std::uint64_t>(clock));
-        worker_.run_timers();
     }
 }
 
-runnable* simulation_loop::take_drawn() {
-    const std::uint32_t i = choices_.below(static_cast<std::uint32_t>(ready_.size()));
+// Null: a timer that is due comes first.
+runnable* simulation_loop::take_drawn(bool timer_due) {
+    const auto ready = static_cast<std::uint32_t>(ready_.size());
+    const std::uint32_t i = choices_.below(ready + timer_due);
+    if (i == ready) return nullptr;
     runnable* const r = std::exchange(ready_[i], ready_.back());
     ready_.pop_back();
     worker_.budget_ = cancel_ != nullptr ? 1 : 1 + static_cast<int>(choices_.below(longest_slice));
     return r;
 }
 
-runnable* simulation_loop::take_enumerated() {
+// The same.
+runnable* simulation_loop::take_enumerated(bool timer_due) {
     if (may_go_on_) std::rotate(ready_.begin(), ready_.end() - 1, ready_.end());
-    const auto ways = static_cast<std::uint32_t>(ready_.size());
-    const auto at = ready_.begin() + (may_go_on_ ? choices_.preempt(ways) : choices_.below(ways));
-    runnable* const r = *at;
-    ready_.erase(at);
+    const auto ready = static_cast<std::uint32_t>(ready_.size());
+    const std::uint32_t ways = ready + timer_due;
+    const std::uint32_t i = may_go_on_ ? choices_.preempt(ways) : choices_.below(ways);
+    if (i == ready) return nullptr;
+    runnable* const r = ready_[i];
+    ready_.erase(ready_.begin() + i);
     worker_.budget_ = 1;
     return r;
+}
+
+void simulation_loop::run_timer() {
+    may_go_on_ = false;  // it was preempted
+    worker_.timers().run_one_due(
+        clock, [this](std::uint32_t ways) { return choices_.below(ways); },
+        [this](runnable* r) { worker_.make_last(r); });
 }
 
 namespace {

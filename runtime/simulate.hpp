@@ -50,14 +50,14 @@ struct simulation {
     simulated_network network = {};
 };
 
-/// Runs programs as run() does, but on the calling thread alone: which ready task runs next, where
-/// a task that need not wait lets others go first, and which ready case a select takes are drawn
-/// from a seed. Time stands still while a task is ready; then it jumps to the next timer, so that
-/// sleeping costs nothing. The same program with the same seed does the same, as long as it takes
-/// nothing from outside: other threads, real clocks (use sluice::now()), addresses, random devices.
-/// blocking() calls its function at once. Sockets made in a simulation are of its own network
-/// (simulated_network), and closed at its end; one brought along from outside fails with ENOTSUP
-/// where it would wait for the kernel.
+/// Runs programs as run() does, but on the calling thread alone: which ready task runs next or
+/// timer that is due fires, where a task that need not wait lets others go first, and which ready
+/// case a select takes are drawn from a seed. Time stands still while a task is ready; then it
+/// jumps to the next timer, so that sleeping costs nothing. The same program with the same seed
+/// does the same, as long as it takes nothing from outside: other threads, real clocks (use
+/// sluice::now()), addresses, random devices. blocking() calls its function at once. Sockets made
+/// in a simulation are of its own network (simulated_network), and closed at its end; one brought
+/// along from outside fails with ENOTSUP where it would wait for the kernel.
 /// A simulator is for one thread at a time, which must not be a worker; it may run any number of
 /// simulations, one after the other, and is cheaper than a new one for each.
 class simulator {
@@ -160,15 +160,15 @@ void explore(simulation s, F fn) {
 }
 
 /// Simulates fn() in every order with at most s.preemptions preemptions, for small programs; gives
-/// how many there were. An order is which ready task runs next wherever one must wait or gives up
-/// its turn, where a task that could have gone on is preempted, and which of its cases a select
-/// polls first. Of the network's times and partial transfers only the shortest and the longest are
-/// tried, and of its probabilities both outcomes. Tasks that yield() until something has happened
-/// have orders without end. The first order that fails ends it with simulation_failure, whose
-/// message names the order; the environment variable SLUICE_ORDER repeats that one alone. Throws
-/// std::runtime_error if there are more than s.max_orders, and std::invalid_argument for another
-/// text in SLUICE_ORDER. fn must leave nothing behind that the next run would see: a program that
-/// is found to differ where the choices do not has failed.
+/// how many there were. An order is which ready task runs next, or timer that is due fires,
+/// wherever one must wait or gives up its turn, where a task that could have gone on is preempted,
+/// and which of its cases a select polls first. Of the network's times and partial transfers only
+/// the shortest and the longest are tried, and of its probabilities both outcomes. Tasks that
+/// yield() until something has happened have orders without end. The first order that fails ends it
+/// with simulation_failure, whose message names the order; the environment variable SLUICE_ORDER
+/// repeats that one alone. Throws std::runtime_error if there are more than s.max_orders, and
+/// std::invalid_argument for another text in SLUICE_ORDER. fn must leave nothing behind that the
+/// next run would see: a program that is found to differ where the choices do not has failed.
 template <class F>
 std::uint64_t explore_all(simulation s, F fn) {
     detail::explored<F> program(s, fn);

@@ -13,6 +13,7 @@
 // each).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <mutex>
@@ -80,6 +81,11 @@ public:
     template <class Ready>
     std::uint32_t run_due(std::int64_t time, Ready ready);
 
+    /// The same for one of the nodes that are due, of which there are some: any, as choose(n)
+    /// decides, which gives a number below n.
+    template <class Choose, class Ready>
+    void run_one_due(std::int64_t time, Choose choose, Ready ready);
+
 private:
     struct entry {
         std::int64_t when;
@@ -90,6 +96,8 @@ private:
     void place(std::uint32_t i, entry e) noexcept;
     void sift_up(std::uint32_t i, entry e) noexcept;
     void sift_down(std::uint32_t i, entry e) noexcept;
+    template <class Choose>
+    std::uint32_t due_entry(std::int64_t time, Choose choose) const noexcept;
     void publish_earliest() noexcept;
 
     timer_queue() = default;
@@ -133,6 +141,38 @@ std::uint32_t timer_queue::run_due(std::int64_t time, Ready ready) {
         ready(r);
     }
     return count;
+}
+
+template <class Choose, class Ready>
+void timer_queue::run_one_due(std::int64_t time, Choose choose, Ready ready) {
+    wake_list wakes;
+    gate_.lock();
+    timer_node& node = *heap_[due_entry(time, choose)].node;
+    remove(node);
+    runnable* const r = node.expired(node, wakes);
+    gate_.unlock();
+    wakes.wake_all();
+    if (r != nullptr) ready(r);
+}
+
+// What is due is the top of the heap, a tree: from its root on, the choice is to stop at an entry
+// or to go on to one of those below it.
+template <class Choose>
+std::uint32_t timer_queue::due_entry(std::int64_t time, Choose choose) const noexcept {
+    const auto size = static_cast<std::uint32_t>(heap_.size());
+    std::uint32_t at = 0;
+    for (;;) {
+        std::uint32_t ways[1 + arity] = {at};
+        std::uint32_t count = 1;
+        const std::uint32_t end = std::min(at * arity + 1 + arity, size);
+        for (std::uint32_t c = at * arity + 1; c < end; ++c) {
+            if (heap_[c].when <= time) ways[count++] = c;
+        }
+        if (count == 1) return at;
+        const std::uint32_t chosen = ways[choose(count)];
+        if (chosen == at) return at;
+        at = chosen;
+    }
 }
 
 }  // namespace sluice::detail

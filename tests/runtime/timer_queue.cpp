@@ -4,7 +4,9 @@
 #include <cstdint>
 #include <deque>
 #include <mutex>
+#include <numeric>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "support.hpp"
@@ -45,6 +47,10 @@ public:
     }
     std::uint32_t run_due(std::int64_t time) {
         return queue_.run_due(time, [](runnable*) {});
+    }
+    template <class Choose>
+    void run_one_due(std::int64_t time, Choose choose) {
+        queue_.run_one_due(time, choose, [](runnable*) {});
     }
     timer_queue* operator->() noexcept { return &queue_; }
 
@@ -120,4 +126,32 @@ TEST_CASE("timers: agree with a sorted list over many random additions, removals
         }
     }
     for (noting_node* n : waiting) queue->cancel(*n);
+}
+
+TEST_CASE("timers: one of those that are due is any of them, and none that is not") {
+    std::mt19937 random(3);
+    const auto choose = [&random](std::uint32_t ways) {
+        return static_cast<std::uint32_t>(random() % ways);
+    };
+    std::set<std::int64_t> first;
+    for (int round = 0; round != 1'000; ++round) {
+        queue_lease queue;
+        std::vector<std::int64_t> fired;
+        std::deque<noting_node> nodes;
+        // Those that are due, 0 to 29, and as many that are not, in a heap of another shape each
+        // time.
+        std::vector<std::int64_t> times(60);
+        std::iota(times.begin(), times.end(), 0);
+        std::shuffle(times.begin(), times.end(), random);
+        for (const std::int64_t time : times) queue.add(nodes.emplace_back(time, fired));
+        for (int i = 0; i != 30; ++i) queue.run_one_due(29, choose);
+        first.insert(fired.front());
+        std::sort(fired.begin(), fired.end());
+        std::sort(times.begin(), times.end());
+        times.resize(30);
+        REQUIRE(fired == times);
+        REQUIRE(queue->earliest() == 30);
+        for (noting_node& n : nodes) queue->cancel(n);
+    }
+    CHECK(first.size() == 30);
 }
