@@ -81,8 +81,8 @@ private:
 
 struct listen_options {
     int backlog = 4096;  // the kernel caps it at net.core.somaxconn
-    bool reuse_port =
-        false;  // several listeners share one port, and the kernel spreads connections over them
+    /// Several listeners share one port, and the kernel spreads connections over them.
+    bool reuse_port = false;
 };
 
 class tcp_listener {

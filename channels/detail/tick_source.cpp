@@ -45,8 +45,8 @@ runnable* tick_source::fire(timer_node& node, wake_list& wakes) noexcept {
         }
     }
     if (self.period_ != 0) {
-        const std::int64_t missed =
-            (now() - due) / self.period_;  // a late worker skips ticks, it does not catch up
+        // A late worker skips ticks, it does not catch up.
+        const std::int64_t missed = (now() - due) / self.period_;
         const std::int64_t latest = due + missed * self.period_;
         if (self.period_ < timer_queue::never - latest) {  // else the next one lies beyond all time
             self.when = latest + self.period_;

@@ -262,9 +262,8 @@ void descriptor::close() noexcept {
             ::close(fd_);
             number_closed_ = true;
         } else {
-            ::shutdown(
-                fd_,
-                SHUT_RDWR);  // the peer learns of it now; on what is no socket this does nothing
+            // The peer learns of it now; on what is no socket this does nothing.
+            ::shutdown(fd_, SHUT_RDWR);
             if (poll_.home != nullptr) poll_.home->stop(poll_);
             stop_receive();
         }

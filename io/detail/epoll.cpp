@@ -25,8 +25,8 @@ epoll_reactor::epoll_reactor()
     : epoll_fd_(::epoll_create1(EPOLL_CLOEXEC)),
       wake_fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
     epoll_event event{};
-    event.events =
-        EPOLLIN | EPOLLET;  // every write is an edge of its own: the counter is never read
+    // Every write is an edge of its own: the counter is never read.
+    event.events = EPOLLIN | EPOLLET;
     if (epoll_fd_ >= 0 && wake_fd_ >= 0 &&
         ::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, wake_fd_, &event) == 0)
         return;

@@ -1,11 +1,10 @@
 // What descriptors need of a driver, and what a driver tells them.
 //
 // A registration is one standing request to the kernel on behalf of a descriptor. There are two
-// kinds:
-//   poll      reports the edges of both sides, for as long as it stands (a multishot poll, or an
-//   epoll entry); receive   delivers what arrives on a stream, without a call for each read (a
-//   multishot receive into buffers that the
-//             reactor shares among all its connections). Only the io_uring reactor knows it.
+// kinds. A poll reports the edges of both sides, for as long as it stands: a multishot poll, or an
+// epoll entry. A receive delivers what arrives on a stream, without a call for each read: a
+// multishot receive into buffers that the reactor shares among all its connections. Only the
+// io_uring reactor knows it.
 // A registration belongs to the reactor of the worker that started it, its home, until the kernel's
 // last report on it. It stands in its home's list, and holds a reference to its descriptor.
 #pragma once
@@ -31,8 +30,8 @@ struct registration : list_node {
 
     descriptor& of;
     reactor* home = nullptr;  // under the descriptor's gate; null: not started, or ended
-    registration* inbox_next =
-        nullptr;  // the home's, while a stop() from another thread is under way
+    // The home's, while a stop() from another thread is under way.
+    registration* inbox_next = nullptr;
     sluice::detail::atomic<bool> in_inbox{false};
     const registration_kind kind;
 };

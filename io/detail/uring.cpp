@@ -312,8 +312,8 @@ void uring_reactor::complete_receive(registration& r, const io_uring_cqe& cqe) n
     if (cqe.res == 0) {
         r.of.receive_failed(0);
     } else if (cqe.res == -EINVAL || cqe.res == -EOPNOTSUPP) {
-        can_receive_.store(false,
-                           sluice::detail::relaxed);  // a kernel before 6.0: polls from now on
+        // A kernel before 6.0: polls from now on.
+        can_receive_.store(false, sluice::detail::relaxed);
     } else if (cqe.res < 0 && cqe.res != -ECANCELED && cqe.res != -ENOBUFS && cqe.res != -EINTR) {
         r.of.receive_failed(-cqe.res);
     }

@@ -50,8 +50,8 @@ template <class Visit>
                                                    Visit visit) noexcept {
     __extension__ using wide = unsigned __int128;
     if (n < 2) return n == 1 && visit(room[0]);
-    constexpr std::uint32_t enough_for =
-        8;  // one fraction: each step leaves what is behind its point
+    // One fraction: each step leaves what is behind its point.
+    constexpr std::uint32_t enough_for = 8;
     std::uint64_t fraction = order_fraction(n);
     for (std::uint32_t k = 0; k != n; ++k) {
         if (k >= enough_for) fraction = order_fraction(1);

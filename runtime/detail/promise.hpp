@@ -28,8 +28,8 @@ class multi_wait;
 
 struct promise_base {
     std::uintptr_t link = 0;  // must be first: see runnable
-    std::uintptr_t awaiter =
-        0;  // the frame that awaits this one; for a detached task 2 * its start stamp + 1
+    // The frame that awaits this one; for a detached task 2 * its start stamp + 1.
+    std::uintptr_t awaiter = 0;
     std::source_location origin;  // the coroutine function
     std::source_location where;   // its latest co_await
 

@@ -22,8 +22,8 @@ struct [[gnu::may_alias]] runnable {
 
     function resume = nullptr;
     function destroy = nullptr;
-    runnable* next =
-        nullptr;  // whoever holds the runnable: a queue, or a list of things about to be queued
+    // Whoever holds the runnable: a queue, or a list of things about to be queued.
+    runnable* next = nullptr;
 
     static runnable* from_frame(std::coroutine_handle<> frame) noexcept {
         return static_cast<runnable*>(frame.address());

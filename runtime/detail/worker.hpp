@@ -148,10 +148,10 @@ private:
     static constexpr std::uint32_t clock_checks = 8;
     static constexpr std::uint32_t fairness = 61;
     static constexpr unsigned io_group = 8;
-    static constexpr std::int64_t search_time =
-        20'000;  // nanoseconds of looking around before parking
-    static constexpr std::int64_t aged_after =
-        10'000;  // nanoseconds after which a waiting next slot is stolen
+    // Nanoseconds of looking around before parking.
+    static constexpr std::int64_t search_time = 20'000;
+    // Nanoseconds after which a waiting next slot is stolen.
+    static constexpr std::int64_t aged_after = 10'000;
     static constexpr std::int64_t nap = 50'000;           // nanoseconds; shared by all who nap
     static constexpr std::int64_t stuck_after = 200'000;  // nanoseconds
     static constexpr std::size_t most_watched = 64;
