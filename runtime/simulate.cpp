@@ -112,14 +112,14 @@ void simulation_loop::loop() {
         const std::int64_t earliest = worker_.timers().earliest();
         const bool due = earliest <= clock;
         if (!ready_.empty() || due) {
-            runnable* const r = choices_.tree == nullptr ? take_drawn(due) : take_enumerated(due);
-            if (r == nullptr) {
-                run_timer();
-                continue;
-            }
             if (++steps > max_steps_) return;
-            worker_.step(r);
-            may_go_on_ = worker_.budget_ == worker::had_to_let_go;
+            if (runnable* const r =
+                    choices_.tree == nullptr ? take_drawn(due) : take_enumerated(due)) {
+                worker_.step(r);
+                may_go_on_ = worker_.budget_ == worker::had_to_let_go;
+            } else {
+                run_timer();
+            }
             continue;
         }
         if (earliest == timer_queue::never) {

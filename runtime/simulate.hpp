@@ -40,12 +40,12 @@ struct simulation {
     std::uint64_t seed = 1;
     /// For explore(): so many seeds, from `seed` on.
     std::uint64_t seeds = 1'000;
-    /// For explore_all(): how often, in one order, a task that could have gone on lets others go
-    /// first, and how many orders are expected; both at most.
+    /// For explore_all(): how often, in one order, a task that could have gone on lets others, or a
+    /// timer, go first, and how many orders are expected; both at most.
     unsigned preemptions = 2;
     std::uint64_t max_orders = 1'000'000;
-    /// A simulation that resumes tasks more often than this has failed: most likely a task spins
-    /// until time has passed, which it does not while a task is ready.
+    /// A simulation that takes more steps than this has failed: most likely a task spins until time
+    /// has passed, which it does not while a task is ready.
     std::uint64_t max_steps = 10'000'000;
     simulated_network network = {};
 };
@@ -84,7 +84,7 @@ public:
 
     /// A hash of every choice made and every move of the clock: equal for equal runs.
     std::uint64_t trace() const noexcept;
-    /// How often a task was resumed, or something arrived from the network.
+    /// How often a task was resumed, a timer fired, or something arrived from the network.
     std::uint64_t steps() const noexcept;
     /// Virtual time from start to end.
     std::chrono::nanoseconds elapsed() const noexcept;
@@ -177,13 +177,13 @@ std::uint64_t explore_all(simulation s, F fn) {
 
 /// Simulates fn(ctx), whose context is cancelled before the first step of the program, then before
 /// the second, and so on until it ends before that; a step is a task's way from one await to the
-/// next. All of it with one seed after the other, s.seeds in all; gives how many simulations that
-/// were. A program that hangs when it is cancelled, or leaves a task behind, fails by that; what
-/// else must hold is for fn to say. One that stands still until it is cancelled is cancelled then,
-/// and that is the last of its seed. The first that fails ends it with simulation_failure, whose
-/// message names the seed and the step; the environment variables SLUICE_SEED and SLUICE_CANCEL
-/// repeat it. Throws std::invalid_argument if one of them is not a number. fn must leave nothing
-/// behind that the next run would see.
+/// next, or a timer that fires. All of it with one seed after the other, s.seeds in all; gives how
+/// many simulations that were. A program that hangs when it is cancelled, or leaves a task behind,
+/// fails by that; what else must hold is for fn to say. One that stands still until it is cancelled
+/// is cancelled then, and that is the last of its seed. The first that fails ends it with
+/// simulation_failure, whose message names the seed and the step; the environment variables
+/// SLUICE_SEED and SLUICE_CANCEL repeat it. Throws std::invalid_argument if one of them is not a
+/// number. fn must leave nothing behind that the next run would see.
 template <class F>
 std::uint64_t explore_cancelled(simulation s, F fn) {
     detail::explored<F> program(s, fn);

@@ -81,8 +81,8 @@ public:
     template <class Ready>
     std::uint32_t run_due(std::int64_t time, Ready ready);
 
-    /// The same for one of the nodes that are due, of which there are some: any, as choose(n)
-    /// decides, which gives a number below n.
+    /// The same for one of the nodes that are due, if there is one: any, as choose(n) decides,
+    /// which gives a number below n.
     template <class Choose, class Ready>
     void run_one_due(std::int64_t time, Choose choose, Ready ready);
 
@@ -146,11 +146,14 @@ std::uint32_t timer_queue::run_due(std::int64_t time, Ready ready) {
 template <class Choose, class Ready>
 void timer_queue::run_one_due(std::int64_t time, Choose choose, Ready ready) {
     wake_list wakes;
-    gate_.lock();
-    timer_node& node = *heap_[due_entry(time, choose)].node;
-    remove(node);
-    runnable* const r = node.expired(node, wakes);
-    gate_.unlock();
+    runnable* r = nullptr;
+    {
+        const std::lock_guard guard(gate_);
+        if (heap_.empty() || heap_.front().when > time) return;  // it has been removed meanwhile
+        timer_node& node = *heap_[due_entry(time, choose)].node;
+        remove(node);
+        r = node.expired(node, wakes);
+    }
     wakes.wake_all();
     if (r != nullptr) ready(r);
 }

@@ -61,6 +61,15 @@ TEST_CASE("explore_cancelled: tasks asleep are cancelled too, and no time passes
     report_expectations();
 }
 
+TEST_CASE("explore_cancelled: also between a timer and the task that it wakes") {
+    bool seen = false;
+    sluice::explore_cancelled({.seeds = 1}, [&seen](context ctx) -> task<> {
+        const auto slept = co_await within(ctx, sluice::sleep_for(1h));
+        if (slept && ctx.err()) seen = true;
+    });
+    CHECK(seen);
+}
+
 TEST_CASE(
     "explore_cancelled: one that stands still until it is cancelled is, and that is the last") {
     const std::uint64_t runs = sluice::explore_cancelled({.seeds = 1}, [](context ctx) -> task<> {
