@@ -153,9 +153,8 @@ auto select(Ops&&... ops) {
     static_assert((!detail::never_waits<Ops> && ...),
                   "select(…, otherwise) never waits: it cannot be a case");
     static_assert((!detail::bounded_only<Ops> && ...),
-                  "write_all and read_exactly may stop half-way when they lose: bound them with "
-                  "within(), or race "
-                  "write() and read()");
+                  "write_all may stop half-way when it loses: bound it with within(), or race "
+                  "write()");
     return detail::select_operation<false, Ops...>(std::move(ops)...);
 }
 

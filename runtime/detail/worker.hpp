@@ -1,8 +1,8 @@
 // A worker: a thread that runs tasks, and what belongs to it.
 //
 // Where a worker looks for its next task, in this order
-//   1. every 61st time: its driver, its timers, and the global queue, so that no stream of local
-//   work starves them;
+//   1. every 8th time its timers, every 61st its driver and the global queue, so that no stream of
+//   local work starves them;
 //   2. its next slot: the task most recently made ready here, which shares the time slice (budget)
 //   of the one before;
 //   3. its deque, oldest first;
