@@ -47,6 +47,7 @@ task<bool> fill_batch(context ctx, recv_chan<T> from, std::vector<T>* batch, std
     const auto first_at = sluice::now();
     while (batch->size() < max_count) {
         const auto left = max_wait - (sluice::now() - first_at);
+        if (left.count() <= 0 && max_wait.count() > 0) co_return true;
         auto got = co_await within(ctx, within(left, from.recv()));
         if (!got) co_return !ctx.err();
         if (!*got) co_return false;

@@ -6,7 +6,7 @@
 // When not: one hot key (all meet at its shard: keep it in an actor), or values that are only ever
 // replaced whole by one writer and read by all.
 //
-// Concepts: a key's hash chooses its shard (by its top bits) and its bucket within (by the rest),
+// Concepts: a key's hash chooses its shard and, otherwise multiplied, its bucket within,
 // so it is computed once. The caller's work runs in a plain function while the shard's lock is
 // held: being plain, it cannot suspend, so no lock is ever held across a co_await. It must not call
 // back into the same map.
@@ -277,7 +277,11 @@ private:
         std::uint64_t wanted_;
     };
 
-    std::size_t index(std::uint64_t hash) const { return (hash >> 58) & (count_ - 1); }
+    // By the top bits of a product, since a user's hash may be the key itself; not the product that
+    // chooses the bucket.
+    std::size_t index(std::uint64_t hash) const {
+        return (hash * 0xd6e8feb86659fd93u >> 58) & (count_ - 1);
+    }
 
     template <typename K>
     entry<K> place(const K& key) {

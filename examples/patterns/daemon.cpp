@@ -36,11 +36,18 @@ task<> answer(context ctx, sluice::io::tcp_stream conn, jobs_channel jobs, count
     if (line.empty()) co_return;
     const auto queued = co_await within(ctx, jobs.send(line));  // waits while the queue is full
     const std::string reply = (queued ? "queued " : "refused ") + line + "\n";
-    if (co_await conn.write_all(reply)) ++all->answered;
+    if (co_await within(ctx, conn.write_all(reply))) ++all->answered;
 }
+
+// The end of the queue, when nothing more comes, ends its consumer after the last job.
+struct closing {
+    jobs_channel jobs;
+    ~closing() { jobs.close(); }
+};
 
 task<sluice::result<>> serve(context stopping, sluice::io::tcp_listener listener, jobs_channel jobs,
                              counts* all) {
+    const closing at_the_end{jobs};  // also by an exception
     // It ends after the last accept, so that whatever was accepted is answered.
     auto accepting = sluice::with_cancel(sluice::background());
     sluice::graceful_shutdown requests(accepting.first);
@@ -58,7 +65,6 @@ task<sluice::result<>> serve(context stopping, sluice::io::tcp_listener listener
     accepting.second();
     const auto outcome = co_await requests.drain(sluice::background(), 5s);
     for (const auto& name : requests.cut()) std::printf("cut: the request of %s\n", name.c_str());
-    jobs.close();  // which ends the consumer, when it has done what is left
     co_return outcome;
 }
 

@@ -125,6 +125,22 @@ TEST_CASE("batch: the time counts from the first value of a batch") {
     });
 }
 
+TEST_CASE("batch: what is there when its time is up waits for the next one") {
+    simulated([]() -> task<> {
+        const auto in = make_chan<int>(50);
+        const auto batches = batch(background(), in, 100, 10ms);
+        co_await in.send(0);
+        co_await sleep_for(10ms);
+        for (int i = 1; i < 50; ++i) co_await in.send(i);
+        const auto first = co_await batches.recv();
+        EXPECT(first && first->size() <= 2);
+        in.close();
+        auto rest = co_await batches.recv();
+        EXPECT(rest && rest->back() == 49);
+        co_await ends(batches);
+    });
+}
+
 TEST_CASE("batch: closing the source hands on the last batch, which may be short") {
     on_workers([]() -> task<> {
         const auto in = make_chan<int>(5);

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <variant>
 #include <vector>
 
 #include "catch.hpp"
@@ -205,6 +206,19 @@ TEST_CASE("sharded_map: keys spread over the shards") {
     std::size_t fullest = 0;
     map.for_each_shard([&](auto& shard) { fullest = std::max(fullest, shard.size()); });
     CHECK(fullest < 200);
+}
+
+TEST_CASE("sharded_map: keys spread over the shards, also where the hash is the key itself") {
+    struct same {
+        std::size_t operator()(std::uint64_t key) const { return key; }
+    };
+    for (const std::uint64_t step : {1u, 64u, 4096u}) {
+        sharded_map<std::uint64_t, int, std::monostate, same> map(64);
+        for (std::uint64_t i = 0; i < 6'400; ++i) map.insert_or_assign(i * step, 0);
+        std::size_t fullest = 0;
+        map.for_each_shard([&](auto& shard) { fullest = std::max(fullest, shard.size()); });
+        CHECK(fullest < 200);
+    }
 }
 
 TEST_CASE("sharded_map: the number of shards is a power of two, at most 64") {
