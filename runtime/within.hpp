@@ -76,7 +76,8 @@ private:
 
 /// Operation: `op`, unless ctx ends first; then errc::canceled or errc::deadline_exceeded. A
 /// context that has ended always wins. op's own result<T> is passed on, any other T becomes
-/// result<T>. Losing has no effect on op's source.
+/// result<T>. Losing has no effect on op's source, but for a write_all(), which may have written a
+/// part.
 template <operation Op>
     requires(!std::is_lvalue_reference_v<Op>)
 auto within(const context& ctx, Op&& op) {
