@@ -102,14 +102,14 @@ void run_on(unsigned workers, F fn) {
 template <class F>
 void simulated(F fn, std::uint64_t seeds = 20) {
     run_and_report(
-        [&] { sluice::explore({.seeds = seeds, .max_steps = 2'000'000}, std::move(fn)); });
+        [&] { sluice::explore({.seeds = seeds, .max_steps = 5'000'000}, std::move(fn)); });
 }
 
 /// Simulates fn(context) with the context cancelled at each step in turn, and reports.
 template <class F>
 void simulated_cancelled(F fn, std::uint64_t seeds = 20) {
     run_and_report([&] {
-        CHECK(sluice::explore_cancelled({.seeds = seeds, .max_steps = 2'000'000}, std::move(fn)) >
+        CHECK(sluice::explore_cancelled({.seeds = seeds, .max_steps = 5'000'000}, std::move(fn)) >
               seeds);
     });
 }
