@@ -6,10 +6,10 @@
 // When not: one hot key (all meet at its shard: keep it in an actor), or values that are only ever
 // replaced whole by one writer and read by all.
 //
-// Concepts: a key's hash chooses its shard and, otherwise multiplied, its bucket within,
-// so it is computed once. The caller's work runs in a plain function while the shard's lock is
-// held: being plain, it cannot suspend, so no lock is ever held across a co_await. It must not call
-// back into the same map.
+// Concepts: a key's hash chooses its shard and, otherwise multiplied, its bucket within, so it is
+// computed once. The caller's work runs in a plain function while the shard's lock is held: being
+// plain, it cannot suspend, so no lock is ever held across a co_await. It must not call back into
+// the same map.
 //
 // find() takes no lock where it can: in a task, for values that are trivially copyable and at most
 // 64 bytes (detail/shared_table.hpp). The comparison of keys then runs while others change the map,
