@@ -3,11 +3,15 @@
     daemon_rounds.py PROGRAM [--rounds N] [--seed S]
 
 Each round must end with status 0, each connection that the daemon accepted must have its whole
-reply, each job that a reply tells of must be done, and nothing may be cut.
+reply, each job that a reply tells of must be done, and nothing may be cut. In the last one a crowd
+asks for more than can be done in the time that the daemon leaves for it: the rest is cut, and must
+be told so.
 """
 
 import argparse
+import contextlib
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -16,6 +20,7 @@ import threading
 import time
 
 CLIENTS = 8
+CROWD = 6_500  # requests; a job takes a millisecond, and the daemon leaves 5,000
 PATIENCE = 30  # seconds until something hangs
 
 
@@ -50,6 +55,9 @@ class Client(threading.Thread):
             server.sendall((line[1:] + "\n").encode())
         else:
             server.sendall((line + "\n").encode())
+        self.take_reply(server, line)
+
+    def take_reply(self, server, line):
         reply = b""
         while part := server.recv(4096):
             reply += part
@@ -63,16 +71,40 @@ class Client(threading.Thread):
             self.faults.append(f"{line}: closed without a reply")
 
 
-def one_round(program, random_source):
-    """Gives what was wrong, the number of replies, and that of connections left in the backlog."""
+def start(program):
+    """Gives the daemon and its port."""
     daemon = subprocess.Popen(
         [program, "--serve", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+    serving = daemon.stderr.readline()
+    if not serving.startswith("serving 127.0.0.1:"):
+        daemon.kill()
+        sys.exit(f"it said: {serving}")
+    return daemon, int(serving.rsplit(":", 1)[1])
+
+
+def end_faults(daemon, output, errors, expected):
+    if daemon.returncode == 0 and output == expected:
+        return []
+    return [
+        f"exit status {daemon.returncode}, it printed\n{output}{errors}\n"
+        f"but the clients expected\n{expected}"
+    ]
+
+
+def summary(queued, refused):
+    """The last line of a daemon that has replied so."""
+    replies = queued + refused
+    return (
+        f"{replies} accepted, {replies} answered, {queued} jobs done, "
+        "ended by SIGTERM (Terminated)\n"
+    )
+
+
+def one_round(program, random_source):
+    """Gives what was wrong, the number of replies, and that of connections left in the backlog."""
+    daemon, port = start(program)
     try:
-        serving = daemon.stderr.readline()
-        if not serving.startswith("serving 127.0.0.1:"):
-            return [f"it said: {serving}"], 0, 0
-        port = int(serving.rsplit(":", 1)[1])
         clients = [
             Client(i, port, random.Random(random_source.random())) for i in range(CLIENTS)
         ]
@@ -89,17 +121,44 @@ def one_round(program, random_source):
     faults = [fault for client in clients for fault in client.faults]
     faults += ["a client hangs" for client in clients if client.is_alive()]
     queued = sum(client.queued for client in clients)
-    replies = queued + sum(client.refused for client in clients)
-    expected = (
-        f"{replies} accepted, {replies} answered, {queued} jobs done, "
-        "ended by SIGTERM (Terminated)\n"
-    )
-    if daemon.returncode != 0 or output != expected:
-        faults.append(
-            f"exit status {daemon.returncode}, it printed\n{output}{errors}\n"
-            f"but the clients expected\n{expected}"
-        )
-    return faults, replies, sum(client.reset for client in clients)
+    refused = sum(client.refused for client in clients)
+    faults += end_faults(daemon, output, errors, summary(queued, refused))
+    return faults, queued + refused, sum(client.reset for client in clients)
+
+
+def crowded_round(program):
+    """Gives what was wrong, and the number of replies."""
+    daemon, port = start(program)
+    try:
+        clients = []
+        for number in range(CROWD):
+            server = socket.create_connection(("127.0.0.1", port), PATIENCE)
+            server.sendall(f"{number}".encode())
+            clients.append(server)
+        time.sleep(1)  # it accepts them all; what it does not is reset, and not in the sums
+        daemon.send_signal(signal.SIGTERM)
+        for server in clients:
+            with contextlib.suppress(ConnectionError):
+                server.sendall(b".1\n")
+        seen = Client(0, port, None)
+        refused = set()
+        for number, server in enumerate(clients):
+            host, own_port = server.getsockname()
+            before = seen.refused
+            with server, contextlib.suppress(ConnectionError):
+                seen.take_reply(server, f"{number}.1")
+            if seen.refused != before:
+                refused.add(f"cut: the request of {host}:{own_port}\n")
+        output, errors = daemon.communicate(timeout=PATIENCE)
+    finally:
+        daemon.kill()
+    lines = output.splitlines(keepends=True) or [""]
+    faults = seen.faults[:10]
+    faults += end_faults(daemon, lines[-1], errors, summary(seen.queued, seen.refused))
+    faults += sorted(refused - set(lines))[:10]
+    if not refused:
+        faults.append("none was refused")
+    return faults, seen.queued + seen.refused
 
 
 def main():
@@ -109,6 +168,8 @@ def main():
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     options = parser.parse_args()
     random_source = random.Random(options.seed)
+    # The last round needs a descriptor for each connection, and so does its daemon.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (CROWD + 100, CROWD + 100))
     replies = resets = 0
     for number in range(1, options.rounds + 1):
         faults, more_replies, more_resets = one_round(options.program, random_source)
@@ -123,6 +184,11 @@ def main():
     )
     if replies == 0:
         sys.exit("nothing was ever answered")
+    faults, replies = crowded_round(options.program)
+    if faults:
+        print("the crowd's round:", *faults, sep="\n")
+        sys.exit(1)
+    print(f"a crowd: {replies} requests answered")
 
 
 main()
