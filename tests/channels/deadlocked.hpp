@@ -2,18 +2,16 @@
 #pragma once
 
 #include <string>
-#include <utility>
 
 #include "support.hpp"
 
 /// Runs fn on one worker, which must end in a deadlock; gives its report.
-template <class F>
-std::string deadlock_of(F fn) {
+inline std::string deadlock_of(const test_body& fn) {
     sluice::options o;
     o.workers = 1;
     std::string report = "no deadlock";
     try {
-        sluice::run(o, std::move(fn));
+        sluice::run(o, fn);
     } catch (const sluice::deadlock& stuck) {
         report = stuck.what();
     }

@@ -83,8 +83,7 @@ inline std::vector<sluice::driver_kind> drivers() {
 }
 
 /// fn(options) for each driver with one and with two workers; reports what was expected in vain.
-template <class F>
-void for_each_setup(F fn) {
+inline void for_each_setup(const std::function<void(const sluice::options&)>& fn) {
     for (const sluice::driver_kind driver : drivers()) {
         for (const unsigned workers : {1u, 2u}) {
             const char* const driver_name =
@@ -140,7 +139,7 @@ inline void in_child(const std::function<void()>& body,
                 std::fprintf(stderr, "thrown: %s\n", e.what());
                 std::_Exit(1);
             }
-            const std::vector<std::string> failed = expectations::take();
+            const std::vector<std::string> failed = take_failed_expectations();
             for (const std::string& text : failed) std::fprintf(stderr, "%s\n", text.c_str());
             if (!failed.empty()) std::_Exit(1);
         },

@@ -34,14 +34,13 @@ inline sluice::simulated_network rough() {
 }
 
 /// The coroutine function with many seeds.
-template <class F>
-void on_network(const sluice::simulated_network& n, F fn, std::uint64_t seeds = 200) {
-    run_and_report([&] { sluice::explore({.seeds = seeds, .network = n}, std::move(fn)); });
+inline void on_network(const sluice::simulated_network& n, const test_body& fn,
+                       std::uint64_t seeds = 200) {
+    run_and_report([&] { sluice::explore({.seeds = seeds, .network = n}, fn); });
 }
 
-template <class F>
-void on_network(F fn) {
-    on_network({}, std::move(fn));
+inline void on_network(const test_body& fn) {
+    on_network({}, fn);
 }
 
 /// A sum over the simulations of many seeds.

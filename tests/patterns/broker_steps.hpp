@@ -25,7 +25,7 @@ template <class T>
 sluice::task<> publish_to(std::size_t many, sluice::broker<T>& b, std::string topic, T value,
                           const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
     const auto taken = co_await b.publish(sluice::background(), std::move(topic), std::move(value));
-    expectations::expect(taken == many, "published to so many", file, line);
+    ::expect(taken == many, "published to so many", file, line);
 }
 
 inline std::string text(int value) {
@@ -45,7 +45,7 @@ sluice::task<> expect_queued(const sluice::subscription<T>& sub, std::string val
         if (!got || *got == nullptr) break;
         queued += (queued.empty() ? "" : " ") + text((*got)->value);
     }
-    expectations::expect(queued == values, "queued", file, line);
+    ::expect(queued == values, "queued", file, line);
 }
 
 inline bool counts(const sluice::subscription_counters& c, std::uint64_t delivered,

@@ -71,8 +71,7 @@ inline task<> close(tracer& t) {
 }
 
 /// Runs fn(context), whose spans go to a tracer, and gives them.
-template <class F>
-inline records recorded(F fn, tracer_options o = {}) {
+inline records recorded(const test_body_with_context& fn, tracer_options o = {}) {
     collector to;
     run_and_report([&] {
         simulate({}, [&]() -> task<> {
