@@ -34,6 +34,9 @@ public:
     /// wake().
     virtual void begin() noexcept = 0;
 
+    /// The worker is about to leave its thread, which becomes what it was before begin().
+    virtual void finish() noexcept = 0;
+
     /// The worker has been in one task for long: makes sure that other workers' poll() finds its
     /// I/O. The monitor's thread.
     virtual void nudge() noexcept = 0;

@@ -172,7 +172,7 @@ void descriptor::received(std::span<const std::byte> bytes, bool whole) noexcept
     wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        if (closed_) return;
+        if (closed_ || receive_end_ != open) return;  // nothing comes after what was dropped
         arriving_ = bytes;
         ready_[index(side::read)] = readiness::edge;
         serve(side::read, wakes);

@@ -39,6 +39,7 @@ epoll_reactor::epoll_reactor()
 epoll_reactor::~epoll_reactor() {
     end_stopped();
     end_all();
+    stopped_.drain([](registration&) {});  // by a foreign close(), in between
     ::close(epoll_fd_);  // last: a foreign close() may have been about to use them
     ::close(wake_fd_);
 }
@@ -85,12 +86,14 @@ bool epoll_reactor::poll(unsigned) noexcept {
 // The set itself becomes readable when there is something to harvest.
 void epoll_reactor::park(std::int64_t deadline) noexcept {
     // Holding the lock over the sleep keeps others from harvesting the wake that is to end it.
-    if (!harvest_lock_.try_lock()) return;
+    std::unique_lock harvest(harvest_lock_, std::try_to_lock);
+    if (!harvest) return;
+    // The worker's own, which poll() could not end while another one harvested.
+    if (!stopped_.empty()) return;
     const std::int64_t left = std::max<std::int64_t>(deadline - sluice::detail::now(), 0);
     const timespec time{left / 1'000'000'000, left % 1'000'000'000};
     pollfd set{epoll_fd_, POLLIN, 0};
     ::ppoll(&set, 1, deadline == no_deadline ? nullptr : &time, nullptr);
-    harvest_lock_.unlock();
 }
 
 void epoll_reactor::wake() noexcept {

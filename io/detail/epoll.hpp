@@ -17,6 +17,7 @@ public:
     ~epoll_reactor() override;
 
     void begin() noexcept override {}
+    void finish() noexcept override {}
     void nudge() noexcept override {}  // the kernel's reports need no help of the worker
     bool poll(unsigned most) noexcept override;
     void submit() noexcept override {}

@@ -40,24 +40,45 @@ registration* registration_of(const io_uring_cqe& cqe) noexcept {
     return reinterpret_cast<registration*>(static_cast<std::uintptr_t>(cqe.user_data));
 }
 
-[[gnu::tls_model("initial-exec")]] constinit thread_local int nudged_ring = -1;
+// The thread's own, and what its signal handler reads.
+[[gnu::tls_model("initial-exec")]] constinit thread_local io_uring* nudged_ring = nullptr;
+[[gnu::tls_model("initial-exec")]] constinit thread_local sluice::detail::atomic<bool> submitting{
+    false};
 
-// On a worker's thread, between any two instructions of a task: one system call, and nothing of the
-// process is touched.
-void post_completions(int) {
+// The submission queue is being changed: a nudge leaves it alone meanwhile.
+class submission {
+public:
+    submission() noexcept {
+        submitting.store(true, sluice::detail::relaxed);
+        sluice::detail::light_fence();  // for this thread's handler
+    }
+    submission(const submission&) = delete;
+    submission& operator=(const submission&) = delete;
+    ~submission() {
+        sluice::detail::light_fence();
+        submitting.store(false, sluice::detail::relaxed);
+    }
+};
+
+// On a worker's thread, between any two instructions of a task: system calls, and nothing of the
+// process is touched but the submission queue, which a task does not touch.
+void handle_nudge(int) {
     const int saved = errno;
-    if (nudged_ring >= 0)
-        ::syscall(SYS_io_uring_enter, nudged_ring, 0, 0, IORING_ENTER_GETEVENTS, nullptr, 0);
+    if (io_uring* const ring = nudged_ring) {
+        if (!submitting.load(sluice::detail::relaxed)) ::io_uring_submit(ring);
+        ::syscall(SYS_io_uring_enter, ring->ring_fd, 0, 0, IORING_ENTER_GETEVENTS, nullptr, 0);
+    }
     errno = saved;
 }
 
 // False: the program has a use of its own for the signal, and stuck workers' I/O waits for them.
-bool handle_nudges() noexcept {
+bool nudges_are_handled() noexcept {
     struct sigaction present{};
     ::sigaction(SIGURG, nullptr, &present);
+    if (present.sa_handler == &handle_nudge) return true;
     if (present.sa_handler != SIG_DFL && present.sa_handler != SIG_IGN) return false;
     struct sigaction action{};
-    action.sa_handler = &post_completions;
+    action.sa_handler = &handle_nudge;
     action.sa_flags = SA_RESTART;
     return ::sigaction(SIGURG, &action, nullptr) == 0;
 }
@@ -138,19 +159,36 @@ void uring_reactor::begin() noexcept {
     if ((ring_.flags & IORING_SETUP_R_DISABLED) != 0) {
         ::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
     }
-    nudged_ring = ring_.ring_fd;
+    outer_ring_ = std::exchange(nudged_ring, &ring_);
+    // A program that embeds workers may have blocked all signals.
+    sigset_t nudges;
+    sigset_t blocked;
+    ::sigemptyset(&nudges);
+    ::sigaddset(&nudges, SIGURG);
+    ::pthread_sigmask(SIG_UNBLOCK, &nudges, &blocked);
+    nudges_were_blocked_ = ::sigismember(&blocked, SIGURG) == 1;
     thread_.store(static_cast<int>(::gettid()), sluice::detail::release);
 }
 
+void uring_reactor::finish() noexcept {
+    nudged_ring = outer_ring_;
+    if (!nudges_were_blocked_) return;
+    sigset_t nudges;
+    ::sigemptyset(&nudges);
+    ::sigaddset(&nudges, SIGURG);
+    ::pthread_sigmask(SIG_BLOCK, &nudges, nullptr);
+}
+
+// The program may take the signal for itself at any time.
 void uring_reactor::nudge() noexcept {
     const int thread = thread_.load(sluice::detail::acquire);
-    if (thread == 0 || (ring_.flags & IORING_SETUP_DEFER_TASKRUN) == 0) return;
-    static const bool handled = handle_nudges();
-    if (handled) ::syscall(SYS_tgkill, ::getpid(), thread, SIGURG);
+    if (thread == 0 || !nudges_are_handled()) return;
+    ::syscall(SYS_tgkill, ::getpid(), thread, SIGURG);
 }
 
 // The counter is never read: every write to it is an edge of its own.
 void uring_reactor::watch_wake_fd() noexcept {
+    const submission changing;
     io_uring_sqe* sqe = next_sqe();
     while (sqe == nullptr) sqe = next_sqe();
     ::io_uring_prep_poll_multishot(sqe, wake_fd_, POLLIN);
@@ -160,6 +198,7 @@ void uring_reactor::watch_wake_fd() noexcept {
 int uring_reactor::start(registration& r) noexcept {
     const bool receive = r.kind == registration_kind::receive;
     if (receive && !can_receive_.load(sluice::detail::relaxed)) return ENOTSUP;
+    const submission changing;
     io_uring_sqe* const sqe = next_sqe();
     if (sqe == nullptr) return EBUSY;
     if (receive) {
@@ -183,6 +222,7 @@ void uring_reactor::stop(registration& r) noexcept {
 }
 
 bool uring_reactor::cancel(registration& r) noexcept {
+    const submission changing;
     io_uring_sqe* const sqe = next_sqe();
     if (sqe == nullptr) return false;
     ::io_uring_prep_cancel(sqe, &r, 0);
@@ -207,9 +247,14 @@ void uring_reactor::submit() noexcept {
     } while (wake_watch_ended_.load(sluice::detail::relaxed) || !stopped_.empty());
 }
 
+int uring_reactor::submit_once() noexcept {
+    const submission changing;
+    return ::io_uring_submit(&ring_);
+}
+
 void uring_reactor::flush() noexcept {
     while (::io_uring_sq_ready(&ring_) != 0) {
-        const int n = ::io_uring_submit(&ring_);
+        const int n = submit_once();
         if (n == -EBUSY || n == -EAGAIN) {
             reap();  // the completion queue is full, or the kernel short of memory
             continue;
@@ -233,12 +278,15 @@ bool uring_reactor::poll(unsigned most) noexcept {
 }
 
 void uring_reactor::park(std::int64_t deadline) noexcept {
+    const submission changing;
     if (deadline == no_deadline) {
         ::io_uring_submit_and_wait(&ring_, 1);
     } else {
-        const std::int64_t left = deadline - sluice::detail::now();
         constexpr std::int64_t second = 1'000'000'000;
-        __kernel_timespec time{left <= 0 ? 0 : left / second, left <= 0 ? 0 : left % second};
+        constexpr std::int64_t day = 86'400 * second;  // the kernel's own sum must not overflow
+        const std::int64_t left =
+            std::clamp<std::int64_t>(deadline - sluice::detail::now(), 0, day);
+        __kernel_timespec time{left / second, left % second};
         io_uring_cqe* unused = nullptr;
         ::io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &time, nullptr);
     }

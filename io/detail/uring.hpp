@@ -8,11 +8,12 @@
 //   which makes a small request a sixth cheaper than COOP_TASKRUN, since completions are then
 //   posted in batches and not one by one on the way out of other calls. A worker that computes
 //   makes no calls. So the monitor sends its thread a signal (SIGURG, whose default is to do
-//   nothing), and the handler makes the one call that posts what is there; another worker then
-//   reads it. A poll is a multishot poll, a receive a multishot receive. Their user_data is the
-//   registration's address, which the reference that it holds keeps valid up to the terminal
-//   completion (the one without IORING_CQE_F_MORE). Other threads that stop a registration leave it
-//   in the inbox and wake the worker, which cancels it.
+//   nothing), and the handler, unless it interrupts the worker's own use of the submission queue,
+//   hands in the requests that wait there, and makes the one call that posts what is there; another
+//   worker then reads it. A poll is a multishot poll, a receive a multishot receive. Their
+//   user_data is the registration's address, which the reference that it holds keeps valid up to
+//   the terminal completion (the one without IORING_CQE_F_MORE). Other threads that stop a
+//   registration leave it in the inbox and wake the worker, which cancels it.
 #pragma once
 
 #include <memory>
@@ -50,6 +51,7 @@ public:
     ~uring_reactor() override;
 
     void begin() noexcept override;
+    void finish() noexcept override;
     void nudge() noexcept override;
     bool poll(unsigned most) noexcept override;
     void submit() noexcept override;
@@ -68,6 +70,7 @@ private:
     io_uring_sqe* next_sqe() noexcept;
     bool cancel(registration& r) noexcept;
     void look_into_inbox() noexcept;
+    int submit_once() noexcept;
     void flush() noexcept;
     bool completions_wait() const noexcept;
     bool reap(unsigned most = all) noexcept;
@@ -79,6 +82,8 @@ private:
     io_uring ring_;
     int wake_fd_;
     sluice::detail::atomic<int> thread_{0};  // the worker's, once it has begun
+    io_uring* outer_ring_ = nullptr;         // of a worker that has the thread again afterwards
+    bool nudges_were_blocked_ = false;       // before begin()
     spin_lock cq_lock_{sluice::detail::lock_rank::completions};
     receive_buffers buffers_;                          // under cq_lock_, once set up
     sluice::detail::atomic<bool> can_receive_{false};  // cleared when the kernel refuses

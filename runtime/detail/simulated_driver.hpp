@@ -90,6 +90,7 @@ public:
     explicit simulated_driver(const simulated_network& o) noexcept : options(o) {}
 
     void begin() noexcept override {}
+    void finish() noexcept override {}
     void nudge() noexcept override {}
     bool poll(unsigned) noexcept override { return false; }
     void submit() noexcept override {}

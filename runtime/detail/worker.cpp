@@ -114,6 +114,7 @@ void worker::run() {
             park();
         }
     }
+    driver_->finish();
     owner_.left_run();
 }
 
