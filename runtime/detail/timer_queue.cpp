@@ -79,7 +79,7 @@ void timer_queue::add(timer_node& node) {
     publish_earliest();
 }
 
-void timer_queue::remove(timer_node& node) noexcept {
+void timer_queue::take_out(timer_node& node) noexcept {
     const std::uint32_t hole = node.position;
     const entry moved = heap_.back();
     heap_.pop_back();
@@ -91,7 +91,6 @@ void timer_queue::remove(timer_node& node) noexcept {
         }
     }
     node.position = timer_node::out;
-    publish_earliest();
 }
 
 bool timer_queue::cancel(timer_node& node) noexcept {

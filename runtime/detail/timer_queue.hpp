@@ -71,7 +71,10 @@ public:
     }
 
     /// Gate held; the node is in this queue.
-    void remove(timer_node& node) noexcept;
+    void remove(timer_node& node) noexcept {
+        take_out(node);
+        publish_earliest();
+    }
 
     /// Takes the gate. True: the node was in the queue, and its action has not run and will not.
     bool cancel(timer_node& node) noexcept;
@@ -93,6 +96,7 @@ private:
     };
     static constexpr std::uint32_t arity = 4;
 
+    void take_out(timer_node& node) noexcept;
     void place(std::uint32_t i, entry e) noexcept;
     void sift_up(std::uint32_t i, entry e) noexcept;
     void sift_down(std::uint32_t i, entry e) noexcept;
@@ -125,7 +129,7 @@ std::uint32_t timer_queue::run_due(std::int64_t time, Ready ready) {
     gate_.lock();
     while (!heap_.empty() && heap_.front().when <= time) {
         timer_node& node = *heap_.front().node;
-        remove(node);
+        take_out(node);
         ++count;
         if (runnable* const r = node.expired(node, wakes)) {
             *last = r;
@@ -133,6 +137,8 @@ std::uint32_t timer_queue::run_due(std::int64_t time, Ready ready) {
             last = &r->next;
         }
     }
+    // Only now: between a ticker's leaving and its coming back its worker might go to sleep.
+    publish_earliest();
     gate_.unlock();
     wakes.wake_all();
     while (first != nullptr) {
@@ -151,8 +157,9 @@ void timer_queue::run_one_due(std::int64_t time, Choose choose, Ready ready) {
         const std::lock_guard guard(gate_);
         if (heap_.empty() || heap_.front().when > time) return;  // it has been removed meanwhile
         timer_node& node = *heap_[due_entry(time, choose)].node;
-        remove(node);
+        take_out(node);
         r = node.expired(node, wakes);
+        publish_earliest();
     }
     wakes.wake_all();
     if (r != nullptr) ready(r);

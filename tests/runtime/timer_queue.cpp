@@ -58,6 +58,23 @@ private:
     timer_queue& queue_;
 };
 
+// Due every ten nanoseconds, as a ticker is. Counts how often, as it fires, the queue seemed empty
+// to its worker.
+struct coming_back : timer_node {
+    explicit coming_back(queue_lease& q) : timer_node(&coming_back::fire), in(q) { when = 10; }
+
+    static runnable* fire(timer_node& node, wake_list&) noexcept {
+        auto& self = static_cast<coming_back&>(node);
+        if (self.in->earliest() == timer_queue::never) ++self.never_seen;
+        self.when += 10;
+        self.in->add(self);
+        return nullptr;
+    }
+
+    queue_lease& in;
+    int never_seen = 0;
+};
+
 }  // namespace
 
 TEST_CASE("timers: they fire in the order of their times, each when it is due and not before") {
@@ -126,6 +143,18 @@ TEST_CASE("timers: agree with a sorted list over many random additions, removals
         }
     }
     for (noting_node* n : waiting) queue->cancel(*n);
+}
+
+TEST_CASE("timers: one that comes back is never missed by who asks for the earliest meanwhile") {
+    queue_lease queue;
+    coming_back ticker(queue);
+    queue.add(ticker);
+    CHECK(queue.run_due(25) == 2);
+    CHECK(ticker.never_seen == 0);
+    CHECK(queue->earliest() == 30);
+    queue.run_one_due(30, [](std::uint32_t) { return 0u; });
+    CHECK(ticker.never_seen == 0);
+    CHECK(queue->cancel(ticker));
 }
 
 TEST_CASE("timers: one of those that are due is any of them, and none that is not") {
