@@ -1,6 +1,7 @@
 #include <sluice/runtime/runtime.hpp>
 
 #include <algorithm>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 
@@ -14,7 +15,8 @@ struct runtime::state {
 
     detail::scheduler scheduler;
     std::pair<context, cancel_function> root;
-    bool ended = false;
+    std::mutex ending;
+    bool ended = false;  // under it
 };
 
 runtime::runtime(options o) : state_(std::make_unique<state>(o)) {
@@ -38,8 +40,11 @@ const context& runtime::stopping() const noexcept {
 }
 
 shutdown_report runtime::shut_down(std::int64_t grace) {
-    if (std::exchange(state_->ended, true)) return {};
     detail::scheduler& s = state_->scheduler;
+    if (const detail::worker* const w = detail::current_worker(); w != nullptr && &w->owner() == &s)
+        throw std::logic_error("sluice: a task cannot shut its own runtime down");
+    const std::lock_guard guard(state_->ending);
+    if (std::exchange(state_->ended, true)) return {};
     const std::int64_t start = detail::now();
     state_->root.second();
     std::chrono::nanoseconds pause = std::chrono::microseconds(20);

@@ -208,6 +208,34 @@ TEST_CASE("runtime: the shutdown report names each task that was cut, and what i
     CHECK(rt.shutdown(0s).cut.empty());
 }
 
+TEST_CASE("runtime: of two threads that shut it down one gets the report, and both find it ended") {
+    for (int round = 0; round != 50; ++round) {
+        runtime rt(with_workers(2));
+        for (int i = 0; i != 10; ++i) rt.go([]() -> task<> { co_await sluice::sleep_for(1h); });
+        std::atomic<std::size_t> cut{0};
+        std::atomic<std::size_t> left{0};
+        const auto end = [&] {
+            cut += rt.shutdown(0s).cut.size();
+            left += rt.num_tasks();
+        };
+        std::thread other(end);
+        end();
+        other.join();
+        CHECK(cut == 10);
+        CHECK(left == 0);
+    }
+}
+
+TEST_CASE("runtime: a task that shuts its own runtime down is told so") {
+    runtime rt(with_workers(1));
+    const auto body = [](runtime* own) -> task<> {
+        own->shutdown(0s);
+        co_return;
+    };
+    CHECK_THROWS_AS(rt.block_on(body, &rt), std::logic_error);
+    CHECK_FALSE(rt.stopping().err());
+}
+
 TEST_CASE("runtime: after shutdown go throws, and spawn gives a handle that says canceled") {
     runtime rt(with_workers(2));
     rt.shutdown(0s);
