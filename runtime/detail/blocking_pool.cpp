@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <pthread.h>
+#include <unistd.h>
 
 #include <sluice/runtime/detail/scheduler.hpp>
 
@@ -21,10 +22,14 @@ namespace {
 constexpr std::chrono::seconds idle_time{10};
 constexpr std::size_t most_threads = 512;  // more calls than that wait in the queue
 
+constinit thread_local bool of_the_pool = false;  // the calling thread
+
 class blocking_pool {
 public:
-    /// For the end of the process: waits for the calls under way.
+    /// For the end of the process: waits for the calls under way. Not for one that ends the process
+    /// itself, nor in a forked child, which has none of the threads.
     void drain() {
+        if (of_the_pool || ::getpid() != process_) return;
         std::unique_lock lock(mutex_);
         stopping_ = true;
         work_.notify_all();
@@ -58,6 +63,7 @@ public:
 private:
     void work(std::list<std::thread>::iterator self) {
         ::pthread_setname_np(::pthread_self(), "sluice-blocking");
+        of_the_pool = true;
         std::unique_lock lock(mutex_);
         for (;;) {
             ++idle_;
@@ -81,6 +87,7 @@ private:
         if (before.joinable()) before.join();
     }
 
+    const ::pid_t process_ = ::getpid();
     std::mutex mutex_;
     std::condition_variable work_;
     std::condition_variable all_ended_;

@@ -9,6 +9,9 @@
 #include <string>
 #include <thread>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <sluice/runtime/runtime.hpp>
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sleep.hpp>
@@ -163,6 +166,30 @@ TEST_CASE("blocking: a process ends after some of the threads have ended, idle f
             co_await std::move(longer);
         });
         std::exit(0);  // with one thread idle for 0 seconds, and one gone
+    });
+    INFO(end.errors);
+    CHECK(end.exited());
+}
+
+TEST_CASE("blocking: a call may end the process") {
+    const child_end end = run_child([] {
+        sluice::run([]() -> task<> {
+            co_await blocking([] { std::exit(0); });
+            std::abort();
+        });
+    });
+    INFO(end.errors);
+    CHECK(end.exited());
+}
+
+TEST_CASE("blocking: a forked child, which has none of the threads, may exit") {
+    const child_end end = run_child([] {
+        sluice::run([]() -> task<> { co_await blocking([] {}); });
+        const pid_t child = ::fork();
+        if (child == 0) std::exit(0);
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        std::_Exit(WIFEXITED(status) ? 0 : 1);
     });
     INFO(end.errors);
     CHECK(end.exited());
