@@ -1,6 +1,7 @@
 // A signal handler may do next to nothing, so it notes the signal and posts a semaphore; a thread
 // of the process, started with the first registration, wakes and cancels the contexts. It stays,
-// asleep, until the process ends.
+// asleep, until the process ends. It takes the signals that are asked for, also when all threads of
+// the program block them, and blocks all others, which are none of its business.
 #include <sluice/runtime/signals.hpp>
 
 #include <cerrno>
@@ -92,12 +93,14 @@ public:
         }
         r.ignore_earlier();
         all_.push_back(&r);
+        ::sem_post(&arrival);  // the watch lets the signals through
     }
 
     void remove(registration& r) {
         const std::lock_guard guard(mutex_);
         std::erase(all_, &r);
         for (const int s : r.signals()) restore_signal(s);
+        ::sem_post(&arrival);  // it holds them back again
     }
 
 private:
@@ -117,12 +120,26 @@ private:
         if (--users_[s] == 0) ::sigaction(s, &former_[s], nullptr);
     }
 
+    // On the watch's thread: no signal but those that are asked for.
+    void let_through() {
+        sigset_t others;
+        ::sigfillset(&others);
+        for (int s = 1; s != most_signals; ++s) {
+            if (users_[s] != 0) ::sigdelset(&others, s);
+        }
+        ::pthread_sigmask(SIG_SETMASK, &others, nullptr);
+    }
+
     void watch() {
         ::pthread_setname_np(::pthread_self(), "sluice-signals");
         for (;;) {
-            if (::sem_wait(&arrival) != 0) continue;
-            const std::lock_guard guard(mutex_);
-            for (const registration* const r : all_) r->look();
+            {
+                const std::lock_guard guard(mutex_);
+                for (const registration* const r : all_) r->look();
+                let_through();
+            }
+            while (::sem_wait(&arrival) != 0) {
+            }
         }
     }
 

@@ -6,6 +6,9 @@
 #include <stdexcept>
 #include <system_error>
 
+#include <unistd.h>
+
+#include <sluice/runtime/runtime.hpp>
 #include <sluice/runtime/spawn.hpp>
 
 #include "catch.hpp"
@@ -140,6 +143,28 @@ TEST_CASE("notify_context: when the last one stops the former action comes back"
         ::raise(SIGUSR1);
         EXPECT(handled == 3);
     });
+}
+
+TEST_CASE("notify_context: it ends although every thread of the program blocks the signal") {
+    for (const sluice::driver_kind driver : drivers()) {
+        sigset_t all;
+        sigset_t before;
+        ::sigfillset(&all);
+        ::pthread_sigmask(SIG_SETMASK, &all, &before);
+        {
+            sluice::runtime rt(sluice::options{.workers = 2, .driver = driver});
+            rt.block_on([]() -> task<> {
+                auto [ctx, stop] = notify_context({SIGUSR1});
+                ::kill(::getpid(), SIGUSR1);
+                co_await ctx.done();
+                EXPECT(names(ctx, SIGUSR1));
+            });
+        }
+        sigset_t after;
+        ::pthread_sigmask(SIG_SETMASK, &before, &after);
+        CHECK(::sigismember(&after, SIGURG) == 1);
+    }
+    report_expectations();
 }
 
 TEST_CASE("notify_context: stopping ends the context and tells no signal") {
