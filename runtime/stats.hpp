@@ -19,7 +19,8 @@ struct runtime_stats {
     std::int64_t switches = 0;  // times a task was resumed by a worker
     std::int64_t steals = 0;    // times a worker took tasks from another
     std::int64_t parks = 0;     // times a worker went to sleep
-    std::int64_t stalls = 0;    // times a worker was seen to compute for more than 10 ms
+    std::int64_t stalls = 0;    // times a worker was seen to compute for more than 10 ms; a worker
+                                // that is alone is not watched
 };
 
 /// A live task, for reports.

@@ -76,7 +76,8 @@ TEST_CASE("close: reads, writes and accepts that wait fail, and none hangs") {
 }
 
 TEST_CASE("close: tasks run in the order in which their waits ended") {
-    run_on(1, []() -> task<> {
+    everywhere([]() -> task<> {
+        if (sluice::stats().workers != 1) co_return;  // more of them have no one order
         constexpr std::size_t count = 8;
         std::vector<std::size_t> in_turn;
         std::vector<std::size_t> order;
