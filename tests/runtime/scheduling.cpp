@@ -136,16 +136,18 @@ TEST_CASE("runtime 11.4: an idle worker takes tasks from one that computes") {
 TEST_CASE("runtime 11.4: even the next slot of a worker that computes is stolen, last") {
     sluice::runtime rt(with_workers(2));
     for (int round = 0; round != 20; ++round) {
-        std::atomic<bool> ran{false};
+        std::atomic<int> ran{0};
         rt.block_on(
-            [](std::atomic<bool>* r) -> task<> {
-                sluice::go([r] { *r = true; });
-                while (!*r) std::this_thread::yield();
+            [](std::atomic<int>* r) -> task<> {
+                sluice::go([r] { EXPECT(r->fetch_add(1) == 0); });  // gives its slot to the next
+                sluice::go([r] { EXPECT(r->fetch_add(1) == 1); });
+                while (*r != 2) std::this_thread::yield();
                 co_return;
             },
             &ran);
-        CHECK(ran);
+        CHECK(ran == 2);
     }
+    report_expectations();
 }
 
 TEST_CASE("runtime: of two tasks that yield to each other, an idle worker takes over one") {
