@@ -8,3 +8,6 @@ sluice::task<> hello() {
 int main() {
     return sluice::run(hello);
 }
+
+// Output:
+// hello from a task

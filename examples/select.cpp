@@ -10,3 +10,6 @@ int main() {
     auto words = sluice::make_chan<std::string>(1);
     return sluice::run(first_of_two, sluice::make_chan<int>(), words);
 }
+
+// Output:
+// case 1 won

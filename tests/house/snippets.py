@@ -1,4 +1,5 @@
-"""Holds that the code on the pages of docs/patterns is code of the examples they link to, line by line."""
+"""Holds that the code on the pages of docs/patterns is code of the examples they link to, line by line,
+and that the programs in the README are the first examples, however their lines are broken."""
 
 import re
 
@@ -16,6 +17,10 @@ def contains(lines, part):
     return any(lines[i : i + len(part)] == part for i in range(len(lines) - len(part) + 1))
 
 
+def words(text):
+    return text.partition("// Output:")[0].split()
+
+
 faults = []
 index = tree.text("docs/patterns/README.md")
 for page in sorted((tree.ROOT / "docs" / "patterns").glob("*.md")):
@@ -30,4 +35,8 @@ for page in sorted((tree.ROOT / "docs" / "patterns").glob("*.md")):
     for snippet in SNIPPET.findall(text):
         if not any(contains(lines, stripped(snippet)) for lines in examples):
             faults.append(f"{name}: in no example that it links to:\n{snippet}")
+programs = [words(s) for s in SNIPPET.findall(tree.text("README.md")) if "int main()" in s]
+for name in ("hello", "select", "echo"):
+    if words(tree.text(f"examples/{name}.cpp")) not in programs:
+        faults.append(f"README.md: has not the program examples/{name}.cpp")
 tree.report(faults)
