@@ -174,6 +174,17 @@ public:
         for (std::size_t i = 0; i < count_; ++i) with_shard(i, fn);
     }
 
+    // Calls fn(locked_shard&) for one shard after another with all of them locked: one atomic step
+    // over the whole map.
+    template <typename Fn>
+    void with_every_shard(Fn&& fn) {
+        const many_guard guard(*this, every_shard());
+        for (std::size_t i = 0; i < count_; ++i) {
+            locked_shard view(*this, shards_[i]);
+            fn(view);
+        }
+    }
+
     // Calls fn(locked_shard&) with the shard of that number, below shard_count(), locked; gives
     // back what fn gives.
     template <typename Fn>
@@ -237,7 +248,7 @@ public:
         std::vector<typename table::remains> doomed;
         doomed.reserve(count_);
         {
-            const many_guard guard(*this, ~std::uint64_t{0} >> (max_shards - count_));
+            const many_guard guard(*this, every_shard());
             for (std::size_t i = 0; i < count_; ++i)
                 doomed.push_back(shards_[i].entries.take_all());
         }
@@ -276,6 +287,8 @@ private:
         sharded_map& map_;
         std::uint64_t wanted_;
     };
+
+    std::uint64_t every_shard() const { return ~std::uint64_t{0} >> (max_shards - count_); }
 
     // By the top bits of a product, since a user's hash may be the key itself; not the product that
     // chooses the bucket.

@@ -154,7 +154,7 @@ std::optional<time_point> storage::expiry(std::string_view key) {
 std::vector<std::string> storage::match(std::string_view pattern) {
     std::vector<std::string> names;
     const time_point now = now_();
-    map_.for_each_shard([&](auto& shard) {
+    map_.with_every_shard([&](auto& shard) {
         shard.for_each([&](const std::string& name, const item& found) {
             if (found.expires > now && glob_match(pattern, name)) names.push_back(name);
         });
@@ -163,17 +163,19 @@ std::vector<std::string> storage::match(std::string_view pattern) {
 }
 
 std::size_t storage::size() {
-    return map_.size();
+    std::size_t total = 0;
+    map_.with_every_shard([&](auto& shard) { total += shard.size(); });
+    return total;
 }
 
 std::size_t storage::expiring() {
     std::size_t total = 0;
-    map_.for_each_shard([&](auto& shard) { total += shard.state().due.size(); });
+    map_.with_every_shard([&](auto& shard) { total += shard.state().due.size(); });
     return total;
 }
 
 void storage::clear() {
-    map_.for_each_shard([&](auto& shard) {
+    map_.with_every_shard([&](auto& shard) {
         shard.state().due.clear();
         shard.clear();
     });

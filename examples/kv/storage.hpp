@@ -4,8 +4,9 @@
 // clients blocked on lists. It knows nothing of tasks, threads or the protocol; the server and its
 // thread-per-connection twin share it.
 //
-// Each call is one atomic step, those over several keys too. No call waits for anything but a
-// shard's lock, which is held for the work on one key (KEYS and FLUSHALL: on one shard).
+// Each call is one atomic step, those over several keys or all of them too; only expire_due() goes
+// from shard to shard. No call waits for anything but a shard's lock, which is held for the work on
+// the call's keys: as in Redis, everybody waits for KEYS and FLUSHALL.
 //
 // Expiry is lazy: a key whose time has come is dropped by whoever meets it. expire_due() drops the
 // ones that nobody meets; the server calls it from a timer.

@@ -1,5 +1,6 @@
 #include "kv/storage.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -283,6 +284,31 @@ TEST_CASE("kv storage: no element is lost between pushes, blocked clients and th
     pusher.join();
     std::size_t left = keys.elements("q1").size() + keys.elements("q2").size();
     CHECK(static_cast<std::size_t>(taken) + left == pushes);
+}
+
+TEST_CASE("kv storage: calls over all keys see those over several whole") {
+    kv::storage store;
+    std::vector<std::string> texts;
+    for (int i = 0; i < 64; ++i) texts.push_back("key:" + std::to_string(i / 2));
+    const names pairs(texts.begin(), texts.end());
+    std::atomic<bool> over{false};
+    std::thread writer([&] {
+        while (!over) store.set_many(pairs);
+    });
+    std::thread eraser([&] {
+        while (!over) store.clear();
+    });
+    std::size_t torn = 0;
+    const auto look = [&](std::size_t seen) { torn += seen != 0 && seen != pairs.size() / 2; };
+    for (int round = 0; round < 2'000; ++round) {
+        look(store.size());
+        look(store.match("*").size());
+        look(store.count(names(texts.begin(), texts.end())) / 2);
+    }
+    over = true;
+    writer.join();
+    eraser.join();
+    CHECK(torn == 0);
 }
 
 TEST_CASE("kv storage: keys by pattern, and none of the expired") {
