@@ -60,6 +60,8 @@ public:
         ::close(socket_);
     }
 
+    bool can_listen() const override { return false; }
+
     void serve() {
         const kv::workspace_lease space = kv::borrow_workspace();
         while (fill(*space)) {

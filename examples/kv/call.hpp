@@ -25,11 +25,14 @@ struct command {
     std::string_view name;  ///< lower case
     int arity;              ///< with the name; negative: at least
     command_fn run;
-    bool while_subscribed = false;
+    bool while_subscribed = false;  ///< of a command with subcommands: each of them decides
 };
 
 /// Whether an argument is the given lower-case word, in any case.
 bool is_word(std::string_view argument, std::string_view lower_case);
+
+/// What an error repeats of an argument: to Redis it is a C string there.
+std::string_view up_to_nul(std::string_view argument);
 
 outcome wrong_arity(const call& request, std::string_view name);
 outcome failed(const call& request, failure reason);
@@ -37,6 +40,9 @@ outcome failed(const call& request, std::string_view error);
 /// The number in an argument; writes the error when it is none.
 std::optional<std::int64_t> integer_argument(const call& request, std::size_t index);
 
+/// Runs a command, or a subcommand under its full name, unless the number of arguments or the mode
+/// the connection is in forbid it.
+outcome run_command(const call& request, const command& which, std::string_view full_name);
 /// For CONFIG, CLIENT and the like, whose second word chooses among commands of their own.
 outcome run_subcommand(const call& request, std::string_view container,
                        std::span<const command> subcommands);

@@ -20,4 +20,8 @@ void client::unsubscribe_all() {
     subscriptions_.clear();
 }
 
+void client::take_mail(reply& out) {
+    if (mail_) out.raw(mail_->take());
+}
+
 }  // namespace kv

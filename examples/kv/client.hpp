@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "hub.hpp"
+#include "reply.hpp"
 #include "request.hpp"
 #include "storage.hpp"
 #include "waiting.hpp"
@@ -67,6 +68,10 @@ public:
     /// No message of the channel is posted once this returns.
     void unsubscribe(std::string_view channel);
     void unsubscribe_all();
+    /// Moves the messages that have come to the replies. No later reply is to overtake them.
+    void take_mail(reply& out);
+    /// Whether it delivers messages while it waits for requests.
+    virtual bool can_listen() const { return true; }
 
     std::string name;
     std::shared_ptr<blocked_pop> blocked;                 ///< set by a command that has to wait

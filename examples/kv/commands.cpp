@@ -13,9 +13,9 @@ namespace {
 
 constexpr command table[] = {
     {"blpop", -3, blpop},
-    {"client", -2, client_command},
-    {"command", -1, command_command},
-    {"config", -2, config},
+    {"client", -2, client_command, true},
+    {"command", -1, command_command, true},
+    {"config", -2, config, true},
     {"dbsize", 1, dbsize},
     {"decr", 2, decr},
     {"decrby", 3, decrby},
@@ -102,8 +102,9 @@ bool arity_fits(const command& found, std::size_t arguments) {
 // At most this much of a client's text is repeated to it.
 constexpr std::size_t most_quoted = 128;
 
-std::string_view up_to_nul(std::string_view text) {
-    return text.substr(0, text.find('\0'));
+// To Redis these are a sign that a page in somebody's browser was made to send it a form.
+bool is_web_request(std::string_view name) {
+    return is_word(up_to_nul(name), "post") || is_word(up_to_nul(name), "host:");
 }
 
 outcome unknown_command(const call& request) {
@@ -133,16 +134,24 @@ outcome execute(client& self, arguments args, reply& out) {
     if (args.empty()) return outcome::done;
     const call request{self, args, out};
     const command* found = commands.find(args[0]);
-    if (!found) return unknown_command(request);
-    if (!arity_fits(*found, args.size())) return wrong_arity(request, found->name);
-    if (self.subscribed() && !found->while_subscribed) {
-        return refuse_while_subscribed(request, found->name);
+    if (found) return run_command(request, *found, found->name);
+    return is_web_request(args[0]) ? outcome::quit : unknown_command(request);
+}
+
+outcome run_command(const call& request, const command& which, std::string_view full_name) {
+    if (!arity_fits(which, request.args.size())) return wrong_arity(request, full_name);
+    if (request.self.subscribed() && !which.while_subscribed) {
+        return refuse_while_subscribed(request, full_name);
     }
-    return found->run(request);
+    return which.run(request);
 }
 
 bool is_word(std::string_view argument, std::string_view lower_case) {
     return std::ranges::equal(argument, lower_case, {}, lower);
+}
+
+std::string_view up_to_nul(std::string_view argument) {
+    return argument.substr(0, argument.find('\0'));
 }
 
 outcome wrong_arity(const call& request, std::string_view name) {
@@ -180,9 +189,8 @@ outcome run_subcommand(const call& request, std::string_view container,
     const std::string_view word = request.args[1];
     for (const command& each : subcommands) {
         if (!is_word(word, each.name)) continue;
-        if (arity_fits(each, request.args.size())) return each.run(request);
         std::string full(container);
-        return wrong_arity(request, full.append("|").append(each.name));
+        return run_command(request, each, full.append("|").append(each.name));
     }
     std::string text = "ERR unknown subcommand '";
     text.append(up_to_nul(word).substr(0, most_quoted)).append("'. Try ");

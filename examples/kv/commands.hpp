@@ -14,7 +14,7 @@ namespace kv {
 enum class outcome : std::uint8_t {
     done,     ///< the reply is written
     blocked,  ///< client::blocked says what the client waits for; nothing is written yet
-    quit,     ///< the reply is written and the connection is to be closed behind it
+    quit,     ///< the reply is written, if there is one, and the connection to be closed behind it
 };
 
 using arguments = std::span<const std::string_view>;

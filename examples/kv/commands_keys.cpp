@@ -7,8 +7,6 @@ namespace kv {
 
 namespace {
 
-using std::chrono::milliseconds;
-
 std::optional<expiry_rule> parse_rule(const call& request) {
     expiry_rule rule;
     for (const std::string_view word : request.args.subspan(3)) {
@@ -21,7 +19,7 @@ std::optional<expiry_rule> parse_rule(const call& request) {
         else if (is_word(word, "lt"))
             rule.if_sooner = true;
         else {
-            request.out.error(std::string("ERR Unsupported option ").append(word));
+            request.out.error(std::string("ERR Unsupported option ").append(up_to_nul(word)));
             return std::nullopt;
         }
     }
@@ -48,7 +46,7 @@ outcome expire_in(const call& request, std::int64_t unit, std::string_view name)
         std::string text = "ERR invalid expire time in '";
         return failed(request, text.append(name).append("' command"));
     }
-    const time_point when(milliseconds(*number * unit + now));
+    const time_point when = expiry_at(*number * unit + now);
     request.out.integer(request.keys().expire(request.args[1], when, *rule));
     return outcome::done;
 }

@@ -17,7 +17,7 @@ void confirm(const call& request, std::string_view what, std::string_view channe
 void leave(const call& request, std::string_view channel) {
     request.self.unsubscribe(channel);
     // What was published before goes out before the confirmation.
-    if (request.self.mail()) request.out.raw(request.self.mail()->take());
+    request.self.take_mail(request.out);
     confirm(request, "unsubscribe", channel);
 }
 
@@ -26,6 +26,7 @@ void leave(const call& request, std::string_view channel) {
 // Messages wait in the mailbox until this batch of replies is out, so none overtakes the
 // confirmation.
 outcome subscribe(const call& request) {
+    if (!request.self.can_listen()) return failed(request, "ERR SUBSCRIBE is not supported");
     for (const std::string_view channel : request.args.subspan(1)) {
         request.self.subscribe(channel);
         confirm(request, "subscribe", channel);

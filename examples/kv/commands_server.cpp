@@ -100,6 +100,9 @@ outcome echo(const call& request) {
 }
 
 outcome quit(const call& request) {
+    // Whoever was told that its message reached this client was told the truth.
+    request.self.unsubscribe_all();
+    request.self.take_mail(request.out);
     request.out.ok();
     return outcome::quit;
 }
@@ -127,7 +130,8 @@ outcome client_command(const call& request) {
 }
 
 outcome command_command(const call& request) {
-    if (request.args.size() == 1) return no_descriptions(request);
+    static constexpr command itself = {"command", 1, no_descriptions};
+    if (request.args.size() == 1) return run_command(request, itself, itself.name);
     static constexpr command subcommands[] = {{"docs", -2, no_descriptions}};
     return run_subcommand(request, "command", subcommands);
 }

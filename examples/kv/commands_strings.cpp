@@ -6,27 +6,36 @@ namespace kv {
 
 namespace {
 
-using std::chrono::milliseconds;
+struct time_option {
+    std::string_view name;
+    std::int64_t unit;
+    bool absolute;
+};
+
+constexpr time_option time_options[] = {
+    {"ex", 1000, false},
+    {"px", 1, false},
+    {"exat", 1000, true},
+    {"pxat", 1, true},
+};
 
 /// The options of SET as they are written; the expiry time is judged after the syntax, as in Redis.
 struct set_syntax {
     set_options options;
-    std::size_t time_at = 0;  // index of the time argument; 0: none
-    bool seconds = false;
-    bool absolute = false;
+    const time_option* time = nullptr;  // null: none
+    std::size_t time_at = 0;            // index of its argument
 };
 
+// The same option may come again, and the last one counts; two different ones may not.
 bool take_time_option(set_syntax& syntax, std::string_view word, std::size_t index) {
-    if (is_word(word, "ex"))
-        syntax.seconds = true;
-    else if (is_word(word, "exat"))
-        syntax.seconds = syntax.absolute = true;
-    else if (is_word(word, "pxat"))
-        syntax.absolute = true;
-    else if (!is_word(word, "px"))
-        return false;
-    syntax.time_at = index + 1;
-    return true;
+    for (const time_option& each : time_options) {
+        if (!is_word(word, each.name)) continue;
+        if (syntax.time && syntax.time != &each) return false;
+        syntax.time = &each;
+        syntax.time_at = index + 1;
+        return true;
+    }
+    return false;
 }
 
 std::optional<set_syntax> parse_set(arguments args) {
@@ -35,7 +44,6 @@ std::optional<set_syntax> parse_set(arguments args) {
     for (std::size_t i = 3; i < args.size(); ++i) {
         const std::string_view word = args[i];
         const bool unconditional = options.when == condition::always;
-        const bool timeless = !syntax.time_at && !options.keep_expiry;
         if (is_word(word, "nx") && (unconditional || options.when == condition::if_absent)) {
             options.when = condition::if_absent;
         } else if (is_word(word, "xx") &&
@@ -43,9 +51,10 @@ std::optional<set_syntax> parse_set(arguments args) {
             options.when = condition::if_present;
         } else if (is_word(word, "get")) {
             options.want_old = true;
-        } else if (is_word(word, "keepttl") && !syntax.time_at) {
+        } else if (is_word(word, "keepttl") && !syntax.time) {
             options.keep_expiry = true;
-        } else if (timeless && i + 1 < args.size() && take_time_option(syntax, word, i)) {
+        } else if (!options.keep_expiry && i + 1 < args.size() &&
+                   take_time_option(syntax, word, i)) {
             ++i;
         } else {
             return std::nullopt;
@@ -59,20 +68,20 @@ bool parse_expiry(const call& request, set_syntax& syntax) {
     const auto number = integer_argument(request, syntax.time_at);
     if (!number) return false;
     const std::int64_t start =
-        syntax.absolute ? 0 : request.keys().now().time_since_epoch().count();
-    const std::int64_t unit = syntax.seconds ? 1000 : 1;
+        syntax.time->absolute ? 0 : request.keys().now().time_since_epoch().count();
+    const std::int64_t unit = syntax.time->unit;
     if (*number <= 0 || *number > most / unit || *number * unit > most - start) {
         request.out.error("ERR invalid expire time in 'set' command");
         return false;
     }
-    syntax.options.expires = time_point(milliseconds(*number * unit + start));
+    syntax.options.expires = expiry_at(*number * unit + start);
     return true;
 }
 
 outcome set_with_options(const call& request) {
     auto syntax = parse_set(request.args);
     if (!syntax) return failed(request, syntax_error);
-    if (syntax->time_at && !parse_expiry(request, *syntax)) return outcome::done;
+    if (syntax->time && !parse_expiry(request, *syntax)) return outcome::done;
     const auto result = request.keys().set(request.args[1], request.args[2], syntax->options);
     if (!result) return failed(request, result.error());
     if (syntax->options.want_old && result->old)

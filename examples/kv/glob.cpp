@@ -19,6 +19,8 @@ public:
 
     // Only the last star is ever taken back: what an earlier one could take, the last can as well.
     bool operator()(std::string_view text) const {
+        // Redis's KEYS knows a single star; its matcher wants an empty pattern for an empty text.
+        if (text.empty()) return pattern_.empty() || pattern_ == "*";
         std::size_t at = 0;
         std::size_t in_text = 0;
         std::optional<std::size_t> behind_star;

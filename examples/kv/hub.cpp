@@ -1,5 +1,6 @@
 #include "hub.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "reply.hpp"
@@ -13,7 +14,7 @@ void mailbox::post(std::string_view message) {
         const std::lock_guard guard(lock_);
         if (overrun_) return;
         first = pending_.empty();
-        too_slow = overrun_ = pending_.size() + message.size() > limit_;
+        too_slow = overrun_ = leaving_ + pending_.size() + message.size() > limit_;
         if (overrun_)
             std::string().swap(pending_);
         else
@@ -27,7 +28,13 @@ void mailbox::post(std::string_view message) {
 
 std::string mailbox::take() {
     const std::lock_guard guard(lock_);
+    leaving_ += pending_.size();
     return std::exchange(pending_, {});
+}
+
+void mailbox::written(std::size_t bytes) {
+    const std::lock_guard guard(lock_);
+    leaving_ -= std::min(leaving_, bytes);
 }
 
 void hub::subscribe(std::string_view channel, const std::shared_ptr<mailbox>& to) {

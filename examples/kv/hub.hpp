@@ -2,7 +2,9 @@
 
 // Publish and subscribe. Each subscriber has a mailbox: a byte buffer that publishers fill and the
 // subscriber's connection empties. It takes memory only while messages are on their way, and it is
-// bounded as Redis bounds it: a subscriber that lets 32 MiB pile up is disconnected.
+// bounded: a subscriber that lets 32 MiB pile up, those included that are being written to it, is
+// disconnected. That is Redis's hard limit, but for the replies, which count there; its soft one, 8
+// MiB for a minute, is not kept here.
 
 #include <cstddef>
 #include <memory>
@@ -26,16 +28,19 @@ public:
 
     /// Adds an encoded message and wakes the owner. Over the limit the owner is cut off.
     void post(std::string_view message);
-    /// Everything posted since the last call, encoded.
+    /// Everything posted since the last call, encoded. It counts until it is written.
     std::string take();
+    /// So many bytes of what was taken, and of replies behind it, have gone out.
+    void written(std::size_t bytes);
 
 private:
     const std::shared_ptr<waker> owner_;
     const std::size_t limit_;
 
-    std::mutex lock_;       // taken inside a hub shard's lock
-    std::string pending_;   // guarded by lock_
-    bool overrun_ = false;  // guarded by lock_
+    std::mutex lock_;          // taken inside a hub shard's lock; guards the rest
+    std::string pending_;      // posted, but not taken
+    std::size_t leaving_ = 0;  // bytes taken, but not written
+    bool overrun_ = false;
 };
 
 /// Thread-safe. All subscribers of a channel get its messages in the same order.

@@ -26,6 +26,7 @@ void reply::status(std::string_view line) {
 
 void reply::error(std::string_view text) {
     buffer_.push_back('-');
+    text = text.substr(0, text.find_last_not_of("\r\n") + 1);
     for (const char c : text) buffer_.push_back(c == '\r' || c == '\n' ? ' ' : c);
     buffer_.append("\r\n");
 }

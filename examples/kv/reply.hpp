@@ -14,7 +14,8 @@ class reply {
 public:
     void ok() { buffer_.append("+OK\r\n"); }
     void status(std::string_view line);
-    /// The text begins with its code, such as ERR. Line ends in it become blanks.
+    /// The text begins with its code, such as ERR. Line ends in it become blanks, those behind it
+    /// go.
     void error(std::string_view text);
     void integer(std::int64_t value) { prefixed(':', value); }
     void bulk(std::string_view value);

@@ -2,16 +2,21 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 
 namespace kv {
 
 namespace {
 
-std::size_t find(std::string_view input, char wanted, std::size_t from) {
-    const void* hit = std::memchr(input.data() + from, wanted, input.size() - from);
-    return hit ? static_cast<std::size_t>(static_cast<const char*>(hit) - input.data())
-               : std::string_view::npos;
+// To Redis, which uses strchr, the input ends at its first NUL: a line with one never ends, and
+// grows until it is too long.
+std::size_t find_end(std::string_view input, char line_end, std::size_t from) {
+    const auto stops = [&](char c) { return c == line_end || c == '\0'; };
+    return static_cast<std::size_t>(std::find_if(input.begin() + from, input.end(), stops) -
+                                    input.begin());
+}
+
+bool ends_line(std::string_view input, std::size_t at) {
+    return at != input.size() && input[at] != '\0';
 }
 
 // A reply is one line.
@@ -64,10 +69,10 @@ request_parser::status request_parser::parse(std::string_view input) {
 }
 
 request_parser::status request_parser::parse_inline(std::string_view input) {
-    const std::size_t newline = find(input, '\n', scanned_);
-    if (newline == std::string_view::npos) {
+    const std::size_t newline = find_end(input, '\n', scanned_);
+    if (!ends_line(input, newline)) {
         if (input.size() > limits_.line) return fail("too big inline request");
-        scanned_ = input.size();
+        scanned_ = newline;
         return more(input.size() + 1);
     }
     std::string_view line = input.substr(0, newline);
@@ -101,10 +106,10 @@ request_parser::status request_parser::read_number(std::string_view input, const
                                                    bool& valid) {
     valid = true;
     if (read_short_number(input)) return status::complete;
-    const std::size_t end = find(input, '\r', std::max(at_, scanned_));
-    if (end == std::string_view::npos) {
+    const std::size_t end = find_end(input, '\r', std::max(at_, scanned_));
+    if (!ends_line(input, end)) {
         if (input.size() - at_ > limits_.line) return fail(too_big);
-        scanned_ = input.size();
+        scanned_ = end;
         return more(input.size() + 1);
     }
     if (end + 2 > input.size()) {

@@ -26,6 +26,7 @@ using namespace std::chrono_literals;
 
 constexpr auto sweep_period = 100ms;
 constexpr auto accept_pause = 20ms;
+constexpr auto keepalive = 300s;  // as Redis: a peer that is gone without a word is noticed
 constexpr auto drain_time = 5s;
 
 // A connection is a descriptor; the usual soft limit of 1,024 is for programs that use select().
@@ -50,6 +51,7 @@ sluice::task<> accept_connections(service& to, sluice::io::tcp_listener& listene
     for (;;) {
         auto connection = co_await within(to.stop, listener.accept());
         if (connection) {
+            static_cast<void>(connection->set_keepalive(keepalive));  // or it goes without
             sessions.go(serve_connection, &to, std::move(*connection));
         } else if (to.stop.err()) {
             co_return;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <sluice/runtime/select.hpp>
+#include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/within.hpp>
 
 #include "commands.hpp"
@@ -18,6 +19,9 @@ using namespace std::chrono_literals;
 
 /// A half request up to this long is copied out, so that its workspace can go.
 constexpr std::size_t short_request = 1024;
+
+/// What comes this soon after the service has stopped was on its way before.
+constexpr auto arrival_time = 20ms;
 
 }  // namespace
 
@@ -37,22 +41,19 @@ std::shared_ptr<waker> session::make_bell() {
 
 sluice::task<> serve_connection(service* of, sluice::io::tcp_stream connection) {
     session self(*of, std::move(connection));
-    for (bool open = true, stopping = false; open && !stopping;) {
+    bool open = true;
+    while (open && !of->stop.err()) {
         if (self.blocked) {
             open = co_await self.wait_for_element();
         } else if (self.mail()) {
             open = co_await self.listen();
         } else {
             const auto ready = co_await within(of->stop, self.connection().readable());
-            stopping = !ready;
-            if (stopping) {  // answer what has arrived by now
-                const auto arrived = co_await within(0s, self.connection().readable());
-                if (!arrived) co_return;
-            }
-            open = co_await self.read_requests();
+            if (ready) open = co_await self.read_requests();
         }
         if (open) open = co_await self.answer();
     }
+    if (open) co_await self.drain();
 }
 
 void session::take_workspace() {
@@ -69,10 +70,10 @@ void session::tidy_up() {
 
 sluice::task<bool> session::read_requests() {
     take_workspace();
-    const auto got = co_await within(service_.cut, connection_.read(space_->room()));
-    if (!got || *got == 0) co_return false;
+    const auto got = co_await within(0s, connection_.read(space_->room()));
+    if (!got) co_return got.error() == sluice::errc::deadline_exceeded;  // readable() is a hint
     space_->filled(*got);
-    co_return true;
+    co_return *got != 0;
 }
 
 sluice::task<bool> session::answer() {
@@ -80,12 +81,13 @@ sluice::task<bool> session::answer() {
     if (!space_) co_return true;
     for (step next = step::flush; next == step::flush;) {
         next = space_->run(*this);
-        if (!space_->out().empty()) {
-            const auto replies = space_->out().bytes();
-            const auto sent = co_await within(alive(), connection_.write_all(replies));
+        for (auto left = space_->out().bytes(); !left.empty();) {
+            const auto sent = co_await within(alive(), connection_.write(left));
             if (!sent) co_return false;
-            space_->out().clear();
+            left.remove_prefix(*sent);
+            if (mail()) mail()->written(*sent);
         }
+        space_->out().clear();
         if (next == step::close) co_return false;
     }
     tidy_up();
@@ -99,13 +101,13 @@ sluice::task<bool> session::wait_for_element() {
         const auto left = blocked_until - std::chrono::steady_clock::now();
         auto happened = co_await within(
             service_.stop, within(left, select(bell_->rings().recv(), connection_.readable())));
-        if (!happened && service_.stop.err()) co_return false;
-        if (!happened) break;  // out of time
+        if (!happened) break;  // out of time, or the service stops
         if (happened->index() == 1) {
             const bool goes_on = co_await read_requests();
             if (!goes_on || space_->rest().size() > service_.state.limits.buffered) co_return false;
         }
     }
+    if (service_.stop.err() && blocked->give_up()) co_return false;
     take_workspace();
     finish_blocked(*this, space_->out());
     co_return true;
@@ -115,15 +117,35 @@ sluice::task<bool> session::listen() {
     auto happened = co_await within(
         service_.stop,
         within(bell_->alive(), select(bell_->rings().recv(), connection_.readable())));
-    if (!happened) co_return false;
-    if (happened->index() == 0) co_return co_await deliver_mail();
-    co_return co_await read_requests();
+    if (!happened) co_return !bell_->alive().err();
+    if (happened->index() == 1) co_return co_await read_requests();
+    take_workspace();  // for the messages
+    co_return true;
 }
 
-sluice::task<bool> session::deliver_mail() {
-    const std::string messages = mail()->take();
-    const auto sent = co_await within(alive(), connection_.write_all(messages));
-    co_return sent.has_value();
+// Nothing may be left unread at the end: closing would reset the connection then, and replies on
+// their way be lost.
+sluice::task<> session::drain() {
+    const auto last_call = sluice::now() + arrival_time;
+    for (bool arrives = true; arrives;) {
+        bool open = true;
+        if (blocked) {
+            open = co_await wait_for_element();
+        } else {
+            const auto left = last_call - sluice::now();
+            const auto ready = co_await within(service_.cut, within(left, connection_.readable()));
+            arrives = ready.has_value();
+            if (arrives) {
+                open = co_await read_requests();
+            } else {
+                unsubscribe_all();  // what was posted until now is the last to be sent
+                take_workspace();
+            }
+        }
+        if (open) open = co_await answer();
+        if (!open) co_return;
+    }
+    static_cast<void>(connection_.shutdown());
 }
 
 }  // namespace kv

@@ -6,6 +6,9 @@
 // borrowed when there are bytes to read and given back when they are handled, unless a long request
 // is only half there; a short half request is kept as a string of its own size. The frames that
 // read, answer and wait for others live only while they do so.
+//
+// Back-pressure: replies are written before more requests are read. So a client that writes without
+// ever reading waits in the end, and the session with it.
 
 #include <memory>
 #include <string>
@@ -27,8 +30,8 @@ struct service {
     sluice::context cut;   ///< ends when even replies are not waited for any more
 };
 
-/// Serves a connection until its end or the service's. Requests that have arrived when the service
-/// stops are answered.
+/// Serves a connection until its end or the service's. When the service stops, requests that have
+/// arrived are answered and messages that were posted delivered.
 sluice::task<> serve_connection(service* of, sluice::io::tcp_stream connection);
 
 /// Rouses a session's task: a channel with room for one ring, so that ringing never waits.
@@ -59,16 +62,21 @@ public:
 
     sluice::io::tcp_stream& connection() { return connection_; }
 
-    // All of these answer whether the connection goes on.
+    // All of these but drain() answer whether the connection goes on.
 
-    /// Reads what there is; waits for it if there is nothing.
+    /// Reads what there is, without waiting.
     sluice::task<bool> read_requests();
-    /// Executes the requests that have been read, up to one that blocks, and sends the replies.
+    /// Executes the requests that have been read, up to one that blocks, and sends the messages
+    /// that have come and the replies.
     sluice::task<bool> answer();
-    /// Waits until the blocked client is served or out of time, and writes its answer.
+    /// Waits until the blocked client is served or out of time, and writes its answer. When the
+    /// service stops, one that is not served is let go without a word, as Redis does.
     sluice::task<bool> wait_for_element();
-    /// Waits for requests and messages at once; reads the former or sends the latter.
+    /// Waits for requests and messages at once; reads the former.
     sluice::task<bool> listen();
+
+    /// Answers and delivers all that has come by the time the service stops, and says goodbye.
+    sluice::task<> drain();
 
 private:
     std::shared_ptr<waker> make_bell() override;
@@ -76,7 +84,6 @@ private:
     void take_workspace();
     /// Gives the workspace back unless it holds much of a request.
     void tidy_up();
-    sluice::task<bool> deliver_mail();
 
     service& service_;
     sluice::io::tcp_stream connection_;

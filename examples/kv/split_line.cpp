@@ -10,6 +10,11 @@ bool blank(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+// Vertical tabs and form feeds are blanks between words, but do not end one.
+bool ends_word(char c) {
+    return blank(c) && c != '\v' && c != '\f';
+}
+
 int hex_digit(char c) {
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -44,7 +49,7 @@ public:
     bool at_end() const { return at_ == line_.size(); }
 
     bool word() {
-        while (!at_end() && !blank(line_[at_])) {
+        while (!at_end() && !ends_word(line_[at_])) {
             const char c = line_[at_++];
             if (c == '"' || c == '\'') {
                 if (!(c == '"' ? double_quoted() : single_quoted())) return false;
@@ -105,8 +110,7 @@ bool split_line(std::string_view line, std::string& storage, std::vector<std::st
     words.clear();
     storage.clear();
     storage.reserve(line.size());  // words never grow by unquoting, so the views stay valid
-    // Redis's lines are C strings: whatever follows a NUL is ignored.
-    splitter rest(line.substr(0, line.find('\0')), storage);
+    splitter rest(line, storage);
     for (rest.skip_blanks(); !rest.at_end(); rest.skip_blanks()) {
         const std::size_t start = storage.size();
         if (!rest.word()) return false;

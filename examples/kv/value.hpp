@@ -2,6 +2,7 @@
 
 // What a key can hold, and what can go wrong with it.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -27,6 +28,12 @@ using expected = tl::expected<T, failure>;
 using time_point = std::chrono::sys_time<std::chrono::milliseconds>;
 
 inline constexpr time_point never = time_point::max();
+
+/// For a time that a client named. The very last one means never here, so it is a little sooner.
+constexpr time_point expiry_at(std::int64_t unix_milliseconds) {
+    const std::chrono::milliseconds step(1);
+    return std::min(time_point(unix_milliseconds * step), never - step);
+}
 
 inline time_point wall_clock() {
     return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());

@@ -85,6 +85,7 @@ void workspace::append(std::string_view bytes) {
 
 workspace::step workspace::run(client& self) {
     using status = request_parser::status;
+    self.take_mail(out_);
     std::uint64_t done = 0;
     step next = step::read;
     while (begin_ != end_ && next == step::read) {

@@ -32,7 +32,8 @@ public:
     /// Copies bytes in, as if read.
     void append(std::string_view bytes);
 
-    /// Executes the requests in the buffer until there is a reason to stop.
+    /// Executes the requests in the buffer until there is a reason to stop. Messages that have come
+    /// before go first.
     step run(client& self);
 
     reply& out() { return out_; }

@@ -95,6 +95,21 @@ ONE_CONNECTION = {
         set l 1 xx
         get l
         """),
+    "set with options that come again": lines("""
+        set a b ex 10 ex 20
+        ttl a
+        set a b px 10000 px 30000
+        ttl a
+        set a b ex 10 get ex 50
+        ttl a
+        set a b ex 10 px 20000
+        set a b ex 10 exat 20
+        set a b keepttl keepttl
+        set a b ex x ex 10
+        set a b ex 10 ex x
+        set a b pxat 9223372036854775807
+        expire a 100 nx
+        """),
     "del, exists, dbsize, flushall": lines("""
         mset a 1 b 2 c 3
         exists a
@@ -279,6 +294,18 @@ ONE_CONNECTION = {
         keys
         keys a b
         """),
+    "keys of an empty name": lines("""
+        set "" x
+        keys *
+        keys ""
+        keys **
+        keys ?*
+        """),
+    "blanks that end no word": b"echo a\x0bb\r\n" + b"echo \x0b\x0ca\x0c\r\n"
+    + b'echo "a"\x0b\r\n' + b"echo\x0bb\r\n",
+    "errors are lines of text": bulk("SET", "a", 1) + b"".join(
+        bulk("EXPIRE", "a", 1, word) for word in ("x\r\n", "x\ny\r\n\r\n", "\r\n", "", b"x\x00y"))
+    + bulk("foo\r\n", "a\r\n") + bulk("CONFIG", "foo\r\n") + bulk("\r\n") + bulk(""),
     "unknown commands": lines("""
         foo
         foo bar baz
@@ -333,7 +360,22 @@ ONE_CONNECTION = {
         publish one
         publish one x
         """),
+    "commands of commands in subscribed mode": lines("""
+        subscribe a
+        config get x
+        config foo
+        config get
+        config
+        client getname
+        client getname a
+        client foo
+        client
+        command
+        command foo
+        """),
     "quit while subscribed": lines("subscribe a\nquit"),
+    "a web page's POST": b"POST / HTTP/1.1\r\n",
+    "a web page's header": b"hOst: example.com\r\n",
     "broken: array length": b"*abc\r\nPING\r\n",
     "broken: no array length": b"*\r\n",
     "broken: array length with a plus": b"*+1\r\n$4\r\nPING\r\n",
@@ -351,6 +393,9 @@ ONE_CONNECTION = {
     "broken after good ones": bulk("SET", "a", "1") + bulk("GET", "a") + b"*1\r\nx\r\n"
     + bulk("PING"),
     "broken: too big inline": b"a" * 200000,
+    "broken: a NUL in a line": b"PING\x00\r\n" + b"a" * 200000,
+    "broken: a NUL in a count": b"*1\x00\r\n" + b"1" * 200000,
+    "broken: a NUL in a length": b"*1\r\n$4\x00\r\n" + b"1" * 200000,
     "broken: too big count": b"*" + b"1" * 200000,
     "broken: too big bulk count": b"*1\r\n$" + b"1" * 200000,
     "a negative array is skipped": b"*-10\r\nPING\r\n",

@@ -172,6 +172,44 @@ TEST_CASE("kv commands: messages wait in the subscriber's mailbox, in order") {
     CHECK(server.channels.channels() == 0);
 }
 
+TEST_CASE("kv commands: no reply overtakes a message that was posted before") {
+    kv::server_state server;
+    test_client reader(server);
+    test_client writer(server);
+    const std::string message = "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\n1\r\n";
+    reader.ask("subscribe c\r\n");
+    writer.ask("publish c 1\r\n");
+    CHECK(reader.ask("ping\r\n") == message + "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    writer.ask("publish c 1\r\n");
+    kv::reply last;
+    const std::string_view quit = "quit";
+    CHECK(kv::execute(reader, {&quit, 1}, last) == kv::outcome::quit);
+    CHECK(last.bytes() == message + "+OK\r\n");
+    CHECK(writer.ask("publish c 1\r\n") == ":0\r\n");
+}
+
+TEST_CASE("kv commands: who cannot deliver messages does not subscribe") {
+    struct deaf_client : test_client {
+        using test_client::test_client;
+        bool can_listen() const override { return false; }
+    };
+    kv::server_state server;
+    deaf_client client(server);
+    CHECK(client.ask("subscribe c\r\nping\r\n") == "-ERR SUBSCRIBE is not supported\r\n+PONG\r\n");
+    CHECK(server.channels.channels() == 0);
+}
+
+TEST_CASE("kv commands: the last moment there is does not mean never") {
+    kv::server_state server([] { return kv::time_point(std::chrono::milliseconds(1000)); });
+    test_client client(server);
+    CHECK(client.ask("set a 1 pxat 9223372036854775807\r\npttl a\r\n") ==
+          "+OK\r\n:9223372036854774806\r\n");
+    CHECK(client.ask("set a 1 px 9223372036854774807\r\npttl a\r\n") ==
+          "+OK\r\n:9223372036854774806\r\n");
+    CHECK(client.ask("pexpire a 9223372036854774807\r\npttl a\r\n") ==
+          ":1\r\n:9223372036854774806\r\n");
+}
+
 TEST_CASE("kv commands: a subscriber that lets messages pile up is cut") {
     const auto waker = std::make_shared<test_waker>();
     kv::mailbox box(waker, 10);
@@ -181,6 +219,18 @@ TEST_CASE("kv commands: a subscriber that lets messages pile up is cut") {
     box.post("1");
     CHECK(waker->was_cut);
     CHECK(box.take().empty());
+}
+
+TEST_CASE("kv commands: messages pile up until they are written") {
+    const auto waker = std::make_shared<test_waker>();
+    kv::mailbox box(waker, 10);
+    box.post("1234567890");
+    CHECK(box.take() == "1234567890");
+    box.written(8);
+    box.post("12345678");
+    CHECK_FALSE(waker->was_cut);
+    box.post("9");
+    CHECK(waker->was_cut);
 }
 
 TEST_CASE("kv commands: a client that leaves is forgotten everywhere") {

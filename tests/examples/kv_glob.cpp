@@ -17,6 +17,7 @@ TEST_CASE("kv glob: stars, question marks and literals") {
     CHECK(glob_match("a?c", "abc"));
     CHECK_FALSE(glob_match("a?c", "ac"));
     CHECK(glob_match("abc**", "abc"));
+    CHECK_FALSE(glob_match("**", ""));
 }
 
 TEST_CASE("kv glob: sets and ranges") {

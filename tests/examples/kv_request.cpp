@@ -60,6 +60,7 @@ TEST_CASE("kv request: inline commands and their quotes") {
     CHECK(parsed("echo 'a\\'b\\n'\r\n") == words{"echo", "a'b\\n"});
     CHECK(parsed("echo \"\" ''\r\n") == words{"echo", "", ""});
     CHECK(parsed("echo a\"b c\"\r\n") == words{"echo", "ab c"});
+    CHECK(parsed("echo \v\fa\vb\f\r\n") == words{"echo", "a\vb\f"});
 }
 
 TEST_CASE("kv request: nothing asked is a request without arguments") {
@@ -86,6 +87,15 @@ TEST_CASE("kv request: errors are Redis's") {
     CHECK(error_of(std::string(65537, 'a')) == start + "too big inline request");
     CHECK(error_of("*" + std::string(65537, '1')) == start + "too big mbulk count string");
     CHECK(error_of("*1\r\n$" + std::string(65537, '1')) == start + "too big bulk count string");
+}
+
+TEST_CASE("kv request: a line with a NUL in it never ends") {
+    using namespace std::string_literals;
+    for (const std::string& start : {"PING\0\r\n"s, "*1\0\r\n"s, "*1\r\n$4\0\r\nPING\r\n"s}) {
+        request_parser parser;
+        CHECK(parser.parse(start) == status::incomplete);
+        CHECK(parser.parse(start + std::string(65537, 'a')) == status::broken);
+    }
 }
 
 TEST_CASE("kv request: the limits are the caller's") {

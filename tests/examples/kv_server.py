@@ -42,6 +42,13 @@ def read_until(connection, end):
     return received
 
 
+def read_to_end(connection):
+    received = b""
+    while chunk := connection.recv(1 << 20):
+        received += chunk
+    return received
+
+
 def ended(connection):
     """Whether the server closes the connection; whatever it still says is dropped."""
     try:
@@ -116,6 +123,17 @@ def idle_connections_hold_no_buffers(server):
         connection.close()
 
 
+def connections_are_kept_alive(server):
+    """The kernel's timer of a connection: 2 is the keepalive's."""
+    with server.connect() as connection:
+        peer = connection.getsockname()[1]
+        line = rf":{server.port:04X} \w+:{peer:04X} 01 \S+ 02:(\w+)"
+        table = pathlib.Path("/proc/net/tcp")
+        wait_for(lambda: re.search(line, table.read_text()))
+        hundredths = int(re.search(line, table.read_text()).group(1), 16)
+        assert 290 * 100 < hundredths <= 300 * 100, hundredths
+
+
 def a_blocked_client_that_leaves(server):
     with server.connect() as writer:
         leaving = server.connect()
@@ -187,6 +205,29 @@ def the_end():
         pass
 
 
+def the_end_comes_behind_all_that_has_arrived():
+    server = Server([PROGRAM, "--port", "0"])
+    plain, reader, former, writer = (server.connect() for _ in range(4))
+    for connection in (reader, former):
+        connection.sendall(bulk("SUBSCRIBE", "news"))
+        read_until(connection, b":1\r\n")
+    former.sendall(bulk("UNSUBSCRIBE", "news"))
+    read_until(former, b":0\r\n")
+    server.process.send_signal(signal.SIGSTOP)  # so that it finds all of this at once
+    plain.sendall(bulk("SET", "key", "v" * 20) * 5000)
+    for connection in (reader, former):
+        connection.sendall(bulk("PING"))
+    writer.sendall(bulk("PUBLISH", "news", "last"))
+    server.process.send_signal(signal.SIGTERM)
+    server.process.send_signal(signal.SIGCONT)
+    assert read_to_end(plain) == b"+OK\r\n" * 5000
+    assert read_to_end(former) == b"+PONG\r\n"
+    assert read_to_end(writer) == b":1\r\n"
+    heard = read_to_end(reader)
+    assert b"pong" in heard and heard.count(b"$4\r\nlast\r\n") == 1, heard
+    assert server.process.wait(10) == 0
+
+
 def the_end_despite_one_that_never_reads():
     server = Server([PROGRAM, "--port", "0"])
     stuck = server.connect()
@@ -207,6 +248,7 @@ def main():
         pipelines_longer_than_any_buffer,
         expiry_without_a_reader,
         idle_connections_hold_no_buffers,
+        connections_are_kept_alive,
         a_blocked_client_that_leaves,
         many_blocked_clients,
         a_subscriber_that_never_reads,
@@ -215,7 +257,11 @@ def main():
         check(server)
         print(f"{check.__name__}: passed", flush=True)
     server.stop()
-    for check in (the_end, the_end_despite_one_that_never_reads):
+    for check in (
+        the_end,
+        the_end_comes_behind_all_that_has_arrived,
+        the_end_despite_one_that_never_reads,
+    ):
         check()
         print(f"{check.__name__}: passed", flush=True)
 
