@@ -15,7 +15,7 @@ struct runtime::state {
 
     detail::scheduler scheduler;
     std::pair<context, cancel_function> root;
-    std::mutex ending;
+    std::recursive_mutex ending;  // what is cut may ask for the end too
     bool ended = false;  // under it
 };
 

@@ -59,7 +59,8 @@ public:
 
     /// Cancels stopping(), waits up to `grace` for all tasks to end, then destroys those that are
     /// left, wherever they wait, and names each. Idempotent: a second call waits for the end of the
-    /// first one and reports nothing. Throws std::logic_error in a task of this runtime.
+    /// first one, with its grace, and reports nothing. Throws std::logic_error in a task of this
+    /// runtime.
     template <class Rep = std::int64_t, class Period = std::nano>
     shutdown_report shutdown(std::chrono::duration<Rep, Period> grace) {
         return shut_down(detail::saturated(grace));

@@ -4,7 +4,9 @@
 // the program block them, and blocks all others, which are none of its business.
 #include <sluice/runtime/signals.hpp>
 
+#include <algorithm>
 #include <cerrno>
+#include <condition_variable>
 #include <csignal>
 #include <cstring>
 #include <mutex>
@@ -13,6 +15,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <unistd.h>
 
 #include <sluice/runtime/detail/scheduler.hpp>
 
@@ -87,7 +90,11 @@ public:
         const std::lock_guard guard(mutex_);
         for (std::size_t i = 0; i != r.signals().size(); ++i) {
             if (const int error = catch_signal(r.signals()[i])) {
-                while (i != 0) restore_signal(r.signals()[--i]);
+                while (i != 0) {
+                    const int s = r.signals()[--i];
+                    --users_[s];
+                    restore_signal(s);
+                }
                 throw std::system_error(error, std::generic_category(), "sluice: notify_context");
             }
         }
@@ -97,37 +104,50 @@ public:
     }
 
     void remove(registration& r) {
-        const std::lock_guard guard(mutex_);
+        std::unique_lock lock(mutex_);
         std::erase(all_, &r);
+        for (const int s : r.signals()) --users_[s];
+        // First the watch holds back again what a program may block everywhere else: the former
+        // action could be to end the process.
+        ::sem_post(&arrival);
+        const auto held_back = [this](int s) { return users_[s] != 0 || !let_through_[s]; };
+        if (::getpid() == process_) {  // a forked child has no watch
+            mask_set_.wait(lock, [&] { return std::ranges::all_of(r.signals(), held_back); });
+        }
         for (const int s : r.signals()) restore_signal(s);
-        ::sem_post(&arrival);  // it holds them back again
     }
 
 private:
     int catch_signal(int s) {
         if (s <= 0 || s >= most_signals) return EINVAL;
-        if (users_[s]++ != 0) return 0;
+        ++users_[s];
+        if (caught_[s]) return 0;
         struct sigaction action{};
         action.sa_handler = &handle;
         action.sa_flags = SA_RESTART;
         ::sigfillset(&action.sa_mask);
-        if (::sigaction(s, &action, &former_[s]) == 0) return 0;
+        caught_[s] = ::sigaction(s, &action, &former_[s]) == 0;
+        if (caught_[s]) return 0;
         --users_[s];
         return errno;
     }
 
     void restore_signal(int s) {
-        if (--users_[s] == 0) ::sigaction(s, &former_[s], nullptr);
+        if (users_[s] != 0 || !caught_[s]) return;
+        ::sigaction(s, &former_[s], nullptr);
+        caught_[s] = false;
     }
 
     // On the watch's thread: no signal but those that are asked for.
-    void let_through() {
+    void set_mask() {
         sigset_t others;
         ::sigfillset(&others);
         for (int s = 1; s != most_signals; ++s) {
-            if (users_[s] != 0) ::sigdelset(&others, s);
+            let_through_[s] = users_[s] != 0;
+            if (let_through_[s]) ::sigdelset(&others, s);
         }
         ::pthread_sigmask(SIG_SETMASK, &others, nullptr);
+        mask_set_.notify_all();
     }
 
     void watch() {
@@ -136,17 +156,22 @@ private:
             {
                 const std::lock_guard guard(mutex_);
                 for (const registration* const r : all_) r->look();
-                let_through();
+                set_mask();
             }
             while (::sem_wait(&arrival) != 0) {
             }
         }
     }
 
+    const ::pid_t process_ = ::getpid();
     std::mutex mutex_;
-    std::vector<registration*> all_;              // under mutex_
-    int users_[most_signals] = {};                // under mutex_
-    struct sigaction former_[most_signals] = {};  // under mutex_
+    std::condition_variable mask_set_;
+    // Under mutex_; the arrays by signals' numbers.
+    std::vector<registration*> all_;
+    int users_[most_signals] = {};
+    bool caught_[most_signals] = {};       // the action is handle()
+    bool let_through_[most_signals] = {};  // by the watch
+    struct sigaction former_[most_signals] = {};
 };
 
 hub& the_hub() {

@@ -187,7 +187,7 @@ void descriptor::receive_failed(int error) noexcept {
     wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        receive_end_ = error;
+        if (receive_end_ == open) receive_end_ = error;  // the first is what the reader must know
         ready_[index(side::read)] = readiness::edge;
         serve(side::read, wakes);
     }

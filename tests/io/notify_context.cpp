@@ -167,6 +167,24 @@ TEST_CASE("notify_context: it ends although every thread of the program blocks t
     report_expectations();
 }
 
+TEST_CASE("notify_context: once it is stopped a signal that the program blocks stays pending") {
+    in_child([] {
+        sigset_t awaited;
+        ::sigemptyset(&awaited);
+        ::sigaddset(&awaited, SIGUSR1);
+        ::pthread_sigmask(SIG_BLOCK, &awaited, nullptr);
+        sluice::run([awaited]() -> task<> {
+            for (int round = 0; round != 1'000; ++round) {
+                notify_context({SIGUSR1}).second();
+                ::kill(::getpid(), SIGUSR1);  // whose action is to end the process
+                const timespec patience{10, 0};
+                EXPECT(::sigtimedwait(&awaited, nullptr, &patience) == SIGUSR1);
+                co_await sluice::yield();
+            }
+        });
+    });
+}
+
 TEST_CASE("notify_context: stopping ends the context and tells no signal") {
     everywhere([]() -> task<> {
         auto noted = notify_context({SIGUSR1});
