@@ -128,7 +128,11 @@ TEST_CASE("sharded_map: several keys change in one step, whatever the order of l
                 for (const int& key : all) total += *shards.at(key).get();
                 return total;
             });
-            whole = whole && sum == 100 * keys;
+            int sum_of_shards = 0;
+            map.with_every_shard([&](auto& shard) {
+                shard.for_each([&](const int&, int& value) { sum_of_shards += value; });
+            });
+            whole = whole && sum == 100 * keys && sum_of_shards == sum;
         }
     };
     std::thread first(move_around, 1u);
