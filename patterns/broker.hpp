@@ -138,8 +138,8 @@ public:
     /// Hands the message to every subscription that matches now; waits only for full ones whose
     /// policy is when_full::block, and no longer than they stay subscribed. Gives how many have it
     /// in their queue, or have received it. Errors: ctx's, before anything is done or while it
-    /// waits; refusal::closed. Then the subscriptions that it waited for have not got it, which
-    /// they count as dropped, and the others have. The broker may be let go meanwhile.
+    /// waits; refusal::closed. Then the subscriptions that it still waited for have not got it,
+    /// which they count as dropped, and the others have. The broker may be let go meanwhile.
     task<result<std::size_t>> publish(context ctx, std::string topic, T value) {
         auto message = std::make_shared<const publication<T>>(std::move(topic), std::move(value));
         const std::string_view name = message->topic;

@@ -58,11 +58,11 @@ task<hedged<F>> hedged_attempt(context ctx, F fn) {
 
 /// Calls fn(context), a plain or a coroutine function; again, at the same time, if it has not ended
 /// after `delay`, by a copy of fn. Gives, as result<T>, the value of the attempt that succeeds
-/// first (either, if both have by the time that is looked at); if both fail the failure that came
-/// first, as it came; if the first ends within the delay
-/// what that gave. Both have ended then. Their context ends when one has succeeded, and with ctx.
-/// ctx's error if it has ended before the start; if it ends meanwhile, what the attempts give, and
-/// no second one is started. A delay of zero or less starts both at once.
+/// first; if both fail the failure that came first, as it came (either, if both have ended by the
+/// time that is looked at); if the first ends within the delay what that gave. Both have ended
+/// then. Their context ends when one has succeeded, and with ctx. ctx's error if it has ended
+/// before the start; if it ends meanwhile, what the attempts give, and no second one is started. A
+/// delay of zero or less starts both at once.
 template <std::copy_constructible F>
 task<detail::call_result<F&, context>> hedge(context ctx, std::chrono::nanoseconds delay, F fn) {
     static_assert(std::is_nothrow_move_constructible_v<F>, "an attempt takes its fn along");

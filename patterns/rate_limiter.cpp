@@ -121,14 +121,23 @@ void rate_limiter::give_back(const detail::bucket_turn& turn) noexcept {
 
 void rate_limiter::put_back(const detail::bucket_turn& turn, std::int64_t n,
                             std::int64_t now) noexcept {
-    // What has come in since its time is known only if the rate is still the same.
-    if (turn.at < rate_since_) return;
+    if (is_worthless(turn, n, now)) return;
     bucket_.put_back(rate_, burst_, n, std::max<std::int64_t>(now - turn.at, 0));
 }
 
+bool rate_limiter::is_worthless(const detail::bucket_turn& turn, std::int64_t n,
+                                std::int64_t now) const noexcept {
+    // What has come in since its time is known only if the rate is still the same.
+    return turn.at < rate_since_ || detail::token_bucket::outlived(rate_, n, now - turn.at);
+}
+
 void rate_limiter::keep(detail::bucket_turn turn, std::int64_t n, std::int64_t now) noexcept {
-    while (!given_up_.empty() && given_up_.begin()->second.at < now)
-        given_up_.erase(given_up_.begin());
+    if (given_up_.size() >= sweep_at_) {
+        std::erase_if(given_up_, [&](const auto& kept) {
+            return is_worthless(kept.second, kept.second.tokens, now);
+        });
+        sweep_at_ = std::max(least_sweep, 2 * given_up_.size());
+    }
     turn.tokens = n;
     try {
         given_up_.emplace(turn.to, turn);

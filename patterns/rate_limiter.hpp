@@ -154,7 +154,11 @@ private:
 
     // Under lock_.
     void put_back(const detail::bucket_turn& turn, std::int64_t n, std::int64_t now) noexcept;
+    bool is_worthless(const detail::bucket_turn& turn, std::int64_t n,
+                      std::int64_t now) const noexcept;
     void keep(detail::bucket_turn turn, std::int64_t n, std::int64_t now) noexcept;
+
+    static constexpr std::size_t least_sweep = 16;
 
     std::mutex lock_;
     // Under lock_.
@@ -164,6 +168,7 @@ private:
     std::int64_t rate_since_;        // when the rate was set
     std::uint64_t taken_ahead_ = 0;  // tokens taken before they were there, in all
     std::multimap<std::uint64_t, detail::bucket_turn> given_up_;  // by `to`; others stand behind
+    std::size_t sweep_at_ = least_sweep;  // so many given up, of which some may be worthless by now
 };
 
 namespace detail {

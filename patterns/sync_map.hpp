@@ -12,8 +12,9 @@
 // std::shared_ptr<const T>.
 //
 // No lock is held while a callback of range() runs or a value is destroyed, so both may use the
-// map. The hash, the comparison, the copying and the moving of keys and values must not: they run
-// under a lock or, for load(), while others change the map and compare (see sharded_map).
+// map. The hash, the comparison, the copying and the moving of keys and values must not, nor the
+// destruction of what a value was moved out of: they run under a lock or, for load(), while others
+// change the map and compare (see sharded_map).
 //
 // Cost: that of sharded_map, and a copy for each value handed out.
 

@@ -116,8 +116,8 @@ result<> group_core::outcome() {
     failure why;
     {
         const std::lock_guard guard(gate_);
-        received_ = true;
         why = failure_;
+        if (why) received_ = true;
     }
     if (why.exception()) std::rethrow_exception(why.exception());
     if (why) return fail(why.code());

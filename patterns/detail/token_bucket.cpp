@@ -40,8 +40,7 @@ std::int64_t token_bucket::paid(const rate& r, std::int64_t now) const noexcept 
 
 void token_bucket::put_back(const rate& r, std::int64_t burst, std::int64_t n,
                             std::int64_t late) noexcept {
-    const wide units =
-        static_cast<wide>(n) * r.period().count() - static_cast<wide>(late) * r.events();
+    const wide units = left_of(r, n, late);
     if (units > 0) add(units, r, burst);
 }
 

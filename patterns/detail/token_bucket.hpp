@@ -46,6 +46,10 @@ public:
     /// too long to say.
     std::int64_t paid(const rate& r, std::int64_t now) const noexcept;
 
+    /// Whether n tokens accrue in `late` nanoseconds, or more: nothing is put back then.
+    static bool outlived(const rate& r, std::int64_t n, std::int64_t late) noexcept {
+        return left_of(r, n, late) <= 0;
+    }
     /// Puts n tokens back, less what has accrued in `late` nanoseconds. Nothing if that is more.
     void put_back(const rate& r, std::int64_t burst, std::int64_t n, std::int64_t late) noexcept;
 
@@ -53,6 +57,10 @@ public:
     void convert(const rate& from, const rate& to) noexcept;
 
 private:
+    /// In units.
+    static wide left_of(const rate& r, std::int64_t n, std::int64_t late) noexcept {
+        return static_cast<wide>(n) * r.period().count() - static_cast<wide>(late) * r.events();
+    }
     void add(wide units, const rate& r, std::int64_t burst) noexcept;
 
     std::int64_t tokens_;

@@ -203,6 +203,22 @@ TEST_CASE("error_group: an exception that no wait was told of ends the process w
     CHECK(end.errors.find("error_group_ends.cpp") != std::string::npos);
 }
 
+TEST_CASE("error_group: also if an earlier wait found no failure") {
+    const auto end = run_child([] {
+        sluice::run([]() -> task<> {
+            {
+                error_group group;
+                const auto so_far = co_await group.wait();
+                if (!so_far) co_return;
+                co_await group.go(throws, "later than the wait");
+                co_await sluice::sleep_for(1ms);
+            }
+            co_await sluice::background().done();
+        });
+    });
+    CHECK(aborts_saying(end, "later than the wait"));
+}
+
 TEST_CASE("error_group: also if it is thrown after the group has gone") {
     const auto end = run_child([] {
         sluice::run([]() -> task<> {

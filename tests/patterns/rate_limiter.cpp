@@ -320,6 +320,23 @@ TEST_CASE("rate_limiter 6.7: reservations cancelled in any order leave nothing b
         200);
 }
 
+TEST_CASE("rate_limiter 6.7: one cancelled before its time counts when others behind it go later") {
+    simulated([]() -> task<> {
+        rate_limiter limiter(rate(10), 100);
+        EXPECT(limiter.allow(100));
+        auto first = limiter.reserve(100);   // in 10 s
+        auto second = limiter.reserve(100);  // in 20 s
+        auto third = limiter.reserve(1);
+        co_await sleep_for(9'900ms);
+        first.cancel();
+        co_await sleep_for(150ms);
+        second.cancel();
+        co_await sleep_for(10ms);
+        third.cancel();
+        EXPECT(limiter.tokens() == 100);
+    });
+}
+
 TEST_CASE("rate_limiter 6.7: after its time it gives back what has not come in again since") {
     simulated([]() -> task<> {
         rate_limiter limiter(rate(1), 2);
