@@ -245,7 +245,7 @@ public:
 
     /// True: fn has not started and will not. False: it has started, or was stopped before. Never
     /// waits.
-    bool operator()() const noexcept { return registration_->stop(); }
+    bool operator()() const noexcept { return registration_ != nullptr && registration_->stop(); }
 
 private:
     detail::after_registration* registration_;

@@ -14,26 +14,39 @@ namespace sluice {
 
 namespace detail {
 
-/// Whether the frame of the coroutine that F starts owns all it needs: F has no state, and every
-/// parameter is a value.
+template <class... Parameters>
+struct parameter_list {};
+
+/// The parameters of a function that has no state; void for any other.
 template <class F>
-inline constexpr bool owns_its_arguments = [] {
-    if constexpr (std::is_class_v<F>) {
-        if constexpr (std::is_empty_v<F> && requires { &F::operator(); }) {
-            return owns_its_arguments<decltype(&F::operator())>;
-        } else {
-            return false;
-        }
-    } else {
-        return false;
-    }
-}();
+struct stateless_parameters {
+    using type = void;
+};
+template <class F>
+    requires(std::is_empty_v<F> && requires { &F::operator(); })
+struct stateless_parameters<F> : stateless_parameters<decltype(&F::operator())> {};
 template <class R, class... Parameters>
-inline constexpr bool owns_its_arguments<R (*)(Parameters...)> =
-    std::conjunction_v<std::negation<std::is_reference<Parameters>>...>;
+struct stateless_parameters<R (*)(Parameters...)> {
+    using type = parameter_list<Parameters...>;
+};
 template <class R, class F, class... Parameters>
-inline constexpr bool owns_its_arguments<R (F::*)(Parameters...) const> =
-    std::is_empty_v<F> && std::conjunction_v<std::negation<std::is_reference<Parameters>>...>;
+struct stateless_parameters<R (F::*)(Parameters...) const> {
+    using type = parameter_list<Parameters...>;
+};
+
+/// Whether a parameter owns what the argument does: a value of its very type. What is made from
+/// another one may be a view of it (a string_view of a string).
+template <class Parameter, class Argument>
+inline constexpr bool takes_over = std::is_same_v<Parameter, Argument> ||
+                                   (std::is_scalar_v<Parameter> && std::is_scalar_v<Argument>);
+
+/// Whether the frame of the coroutine that F starts with decayed arguments owns all that it needs.
+template <class Parameters, class... Arguments>
+inline constexpr bool frame_owns = false;
+template <class... Parameters, class... Arguments>
+    requires(sizeof...(Parameters) == sizeof...(Arguments))
+inline constexpr bool frame_owns<parameter_list<Parameters...>, Arguments...> =
+    (takes_over<Parameters, Arguments> && ...);
 
 /// A coroutine that owns fn and args for as long as fn's own task runs. Plain functions may be
 /// started likewise.
@@ -53,7 +66,8 @@ task<> call_owned(F fn, Args... args) {
 /// everything.
 template <class F, class... Args>
 task<> detached_task(F&& fn, Args&&... args) {
-    if constexpr (owns_its_arguments<std::decay_t<F>> &&
+    if constexpr (frame_owns<typename stateless_parameters<std::decay_t<F>>::type,
+                             std::decay_t<Args>...> &&
                   std::is_same_v<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>,
                                  task<>>) {
         return std::invoke(std::forward<F>(fn), std::forward<Args>(args)...);

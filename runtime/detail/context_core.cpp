@@ -43,7 +43,13 @@ canceller::~canceller() {
 
 void canceller::attach() noexcept {
     canceller* const above = parent_ == nullptr ? nullptr : parent_->nearest();
-    if (above == nullptr || above->adopt(*this)) return;
+    if (above == nullptr) return;
+    if (above->adopt(*this)) {
+        // Its time may have come already, on another worker, which then found nothing to leave. The
+        // parent's gate orders the two.
+        if (ended()) leave_parent();
+        return;
+    }
     dependents none;
     end(static_cast<errc>(above->error_.load(acquire)), above->cause_, none);
 }

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include <sluice/runtime/detail/context_core.hpp>
 #include <sluice/runtime/detail/frame_pool.hpp>
 #include <sluice/runtime/run.hpp>
 #include <sluice/runtime/runtime.hpp>
@@ -36,6 +37,26 @@ std::size_t blocks_carved() {
 }
 
 }  // namespace
+
+TEST_CASE(
+    "context: one whose time comes before it has its place below its parent leaves it again") {
+    using sluice::detail::canceller;
+    using sluice::detail::context_node;
+    const auto make = [](context_node* parent) {
+        auto* const c = sluice::detail::make_pooled<canceller>(parent, context_node::no_deadline);
+        c->unref();  // no cancel function has one
+        return c;
+    };
+    canceller* const parent = make(nullptr);
+    parent->ref();
+    canceller* const child = make(parent);
+    child->cancel(errc::deadline_exceeded, {});
+    child->attach();
+    CHECK_FALSE(child->linked());
+    child->unref();
+    parent->cancel(errc::canceled, {});
+    parent->unref();
+}
 
 TEST_CASE("context: a deadline ends it, and is told to those below") {
     on_real_workers([]() -> task<> {

@@ -6,11 +6,13 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include <sluice/runtime/context.hpp>
 #include <sluice/runtime/runtime.hpp>
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sleep.hpp>
@@ -59,6 +61,38 @@ TEST_CASE("go: fn and its arguments are moved into the task, which outlives the 
         }
         co_await group.wait();
         EXPECT(sum == 232);
+    });
+}
+
+namespace {
+
+task<> look_at(std::string_view text, std::weak_ptr<int> number, std::string* seen,
+               sluice::wait_group* group) {
+    co_await sluice::yield();
+    const auto held = number.lock();
+    *seen = std::string(text) + (held ? std::to_string(*held) : "?");
+    group->done();
+}
+
+}  // namespace
+
+TEST_CASE("go: the task owns its arguments also where the function only looks at them") {
+    on_workers([]() -> task<> {
+        std::string seen;
+        std::string later;
+        sluice::wait_group group;
+        group.add(2);
+        {
+            const std::string text(100, 'x');
+            sluice::go(look_at, text, std::make_shared<int>(7), &seen, &group);
+            auto [ctx, cancel] = sluice::with_cancel(sluice::background());
+            auto stop = after_func(ctx, look_at, std::string(100, 'y'), std::make_shared<int>(8),
+                                   &later, &group);
+            cancel();
+        }
+        co_await group.wait();
+        EXPECT(seen == std::string(100, 'x') + "7");
+        EXPECT(later == std::string(100, 'y') + "8");
     });
 }
 
