@@ -16,7 +16,7 @@ struct runtime::state {
     detail::scheduler scheduler;
     std::pair<context, cancel_function> root;
     std::recursive_mutex ending;  // what is cut may ask for the end too
-    bool ended = false;  // under it
+    bool ended = false;           // under it
 };
 
 runtime::runtime(options o) : state_(std::make_unique<state>(o)) {
