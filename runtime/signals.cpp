@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstring>
 #include <mutex>
+#include <span>
 #include <thread>
 #include <vector>
 
@@ -87,14 +88,11 @@ public:
     }
 
     void add(registration& r) {
-        const std::lock_guard guard(mutex_);
-        for (std::size_t i = 0; i != r.signals().size(); ++i) {
-            if (const int error = catch_signal(r.signals()[i])) {
-                while (i != 0) {
-                    const int s = r.signals()[--i];
-                    --users_[s];
-                    restore_signal(s);
-                }
+        std::unique_lock lock(mutex_);
+        const std::span signals(r.signals());
+        for (std::size_t i = 0; i != signals.size(); ++i) {
+            if (const int error = catch_signal(signals[i])) {
+                let_go(signals.first(i), lock);
                 throw std::system_error(error, std::generic_category(), "sluice: notify_context");
             }
         }
@@ -106,18 +104,22 @@ public:
     void remove(registration& r) {
         std::unique_lock lock(mutex_);
         std::erase(all_, &r);
-        for (const int s : r.signals()) --users_[s];
+        let_go(r.signals(), lock);
+    }
+
+private:
+    void let_go(std::span<const int> signals, std::unique_lock<std::mutex>& lock) {
+        for (const int s : signals) --users_[s];
         // First the watch holds back again what a program may block everywhere else: the former
         // action could be to end the process.
         ::sem_post(&arrival);
         const auto held_back = [this](int s) { return users_[s] != 0 || !let_through_[s]; };
         if (::getpid() == process_) {  // a forked child has no watch
-            mask_set_.wait(lock, [&] { return std::ranges::all_of(r.signals(), held_back); });
+            mask_set_.wait(lock, [&] { return std::ranges::all_of(signals, held_back); });
         }
-        for (const int s : r.signals()) restore_signal(s);
+        for (const int s : signals) restore_signal(s);
     }
 
-private:
     int catch_signal(int s) {
         if (s <= 0 || s >= most_signals) return EINVAL;
         ++users_[s];

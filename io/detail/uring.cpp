@@ -71,6 +71,16 @@ void handle_nudge(int) {
     errno = saved;
 }
 
+// For the calling thread, as pthread_sigmask() does; gives whether they were blocked.
+bool mask_nudges(int how) noexcept {
+    sigset_t nudges;
+    sigset_t blocked;
+    ::sigemptyset(&nudges);
+    ::sigaddset(&nudges, SIGURG);
+    ::pthread_sigmask(how, &nudges, &blocked);
+    return ::sigismember(&blocked, SIGURG) == 1;
+}
+
 // False: the program has a use of its own for the signal, and stuck workers' I/O waits for them.
 bool nudges_are_handled() noexcept {
     struct sigaction present{};
@@ -161,22 +171,13 @@ void uring_reactor::begin() noexcept {
     }
     outer_ring_ = std::exchange(nudged_ring, &ring_);
     // A program that embeds workers may have blocked all signals.
-    sigset_t nudges;
-    sigset_t blocked;
-    ::sigemptyset(&nudges);
-    ::sigaddset(&nudges, SIGURG);
-    ::pthread_sigmask(SIG_UNBLOCK, &nudges, &blocked);
-    nudges_were_blocked_ = ::sigismember(&blocked, SIGURG) == 1;
+    nudges_were_blocked_ = mask_nudges(SIG_UNBLOCK);
     thread_.store(static_cast<int>(::gettid()), sluice::detail::release);
 }
 
 void uring_reactor::finish() noexcept {
     nudged_ring = outer_ring_;
-    if (!nudges_were_blocked_) return;
-    sigset_t nudges;
-    ::sigemptyset(&nudges);
-    ::sigaddset(&nudges, SIGURG);
-    ::pthread_sigmask(SIG_BLOCK, &nudges, nullptr);
+    if (nudges_were_blocked_) mask_nudges(SIG_BLOCK);
 }
 
 // The program may take the signal for itself at any time.

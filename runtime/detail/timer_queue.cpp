@@ -79,7 +79,7 @@ void timer_queue::add(timer_node& node) {
     publish_earliest();
 }
 
-void timer_queue::take_out(timer_node& node) noexcept {
+void timer_queue::remove(timer_node& node) noexcept {
     const std::uint32_t hole = node.position;
     const entry moved = heap_.back();
     heap_.pop_back();
@@ -97,6 +97,7 @@ bool timer_queue::cancel(timer_node& node) noexcept {
     const std::lock_guard guard(gate_);
     if (node.position == timer_node::out) return false;
     remove(node);
+    publish_earliest();
     return true;
 }
 

@@ -70,12 +70,6 @@ public:
         add(node);
     }
 
-    /// Gate held; the node is in this queue.
-    void remove(timer_node& node) noexcept {
-        take_out(node);
-        publish_earliest();
-    }
-
     /// Takes the gate. True: the node was in the queue, and its action has not run and will not.
     bool cancel(timer_node& node) noexcept;
 
@@ -96,7 +90,7 @@ private:
     };
     static constexpr std::uint32_t arity = 4;
 
-    void take_out(timer_node& node) noexcept;
+    void remove(timer_node& node) noexcept;  // whoever calls it publishes
     void place(std::uint32_t i, entry e) noexcept;
     void sift_up(std::uint32_t i, entry e) noexcept;
     void sift_down(std::uint32_t i, entry e) noexcept;
@@ -129,7 +123,7 @@ std::uint32_t timer_queue::run_due(std::int64_t time, Ready ready) {
     gate_.lock();
     while (!heap_.empty() && heap_.front().when <= time) {
         timer_node& node = *heap_.front().node;
-        take_out(node);
+        remove(node);
         ++count;
         if (runnable* const r = node.expired(node, wakes)) {
             *last = r;
@@ -157,7 +151,7 @@ void timer_queue::run_one_due(std::int64_t time, Choose choose, Ready ready) {
         const std::lock_guard guard(gate_);
         if (heap_.empty() || heap_.front().when > time) return;  // it has been removed meanwhile
         timer_node& node = *heap_[due_entry(time, choose)].node;
-        take_out(node);
+        remove(node);
         r = node.expired(node, wakes);
         publish_earliest();
     }

@@ -7,11 +7,9 @@
 
 /// Runs fn on one worker, which must end in a deadlock; gives its report.
 inline std::string deadlock_of(const test_body& fn) {
-    sluice::options o;
-    o.workers = 1;
     std::string report = "no deadlock";
     try {
-        sluice::run(o, fn);
+        sluice::run(with_workers(1), fn);
     } catch (const sluice::deadlock& stuck) {
         report = stuck.what();
     }

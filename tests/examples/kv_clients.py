@@ -3,19 +3,13 @@
     kv_clients.py PROGRAM [--sanitized]
 """
 
-import signal
-import socket
 import subprocess
 import sys
-import time
+
+from server import Server
 
 COMMANDS = "ping,set,get,incr,lpush,rpush,lpop,rpop,mset,lrange_100"
 PATIENCE = 120  # seconds
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
 
 
 def output_of(*command):
@@ -31,29 +25,22 @@ def expect(found, wanted, what):
 
 
 program, *flags = sys.argv[1:]
-port = str(free_port())
-server = subprocess.Popen([program, "--port", port])
-try:
-    cli = ["redis-cli", "-p", port]
-    end = time.monotonic() + PATIENCE
-    while subprocess.run(cli + ["ping"], capture_output=True).stdout != b"PONG\n":
-        if server.poll() is not None or time.monotonic() > end:
-            sys.exit("kv does not answer")
-        time.sleep(0.01)
-    expect(output_of(*cli, "set", "greeting", "hello there"), "OK\n", "set")
-    expect(output_of(*cli, "get", "greeting"), "hello there\n", "get")
-    expect(output_of(*cli, "rpush", "list", "a", "b"), "2\n", "rpush")
-    expect(output_of(*cli, "lrange", "list", "0", "-1"), "a\nb\n", "lrange")
+server = Server([program, "--port", "0"])
+port = str(server.port)
+cli = ["redis-cli", "-p", port]
+expect(output_of(*cli, "ping"), "PONG\n", "ping")
+expect(output_of(*cli, "set", "greeting", "hello there"), "OK\n", "set")
+expect(output_of(*cli, "get", "greeting"), "hello there\n", "get")
+expect(output_of(*cli, "rpush", "list", "a", "b"), "2\n", "rpush")
+expect(output_of(*cli, "lrange", "list", "0", "-1"), "a\nb\n", "lrange")
 
-    requests = "1500" if flags else "4000"
-    for more in ([], ["-P", "16"], ["-c", "1000"], ["-c", "1000", "-P", "16"]):
-        report = output_of(
-            "redis-benchmark", "-p", port, "-t", COMMANDS, "-n", requests, "--csv", *more
-        )
-        # A heading, and a line for each; ping and lrange_100 are two.
-        expect(len(report.splitlines()), 13, f"lines of {more}:\n{report}")
+requests = "1500" if flags else "4000"
+for more in ([], ["-P", "16"], ["-c", "1000"], ["-c", "1000", "-P", "16"]):
+    report = output_of(
+        "redis-benchmark", "-p", port, "-t", COMMANDS, "-n", requests, "--csv", *more
+    )
+    # A heading, and a line for each; ping and lrange_100 are two.
+    expect(len(report.splitlines()), 13, f"lines of {more}:\n{report}")
 
-    server.send_signal(signal.SIGTERM)
-    expect(server.wait(PATIENCE), 0, "exit status")
-finally:
-    server.kill()
+server.stop()
+expect(server.process.returncode, 0, "exit status")

@@ -14,7 +14,8 @@ import sys
 import time
 
 from kv_cases import bulk
-from kv_replies import Server, exchange
+from kv_replies import exchange
+from server import Server
 
 PROGRAM = sys.argv[1]
 SANITIZED = "--sanitized" in sys.argv
