@@ -9,18 +9,14 @@ using detail::context_node;
 
 namespace {
 
-context_node* referenced(const context& c) noexcept {
-    if (c.node() != nullptr) c.node()->ref();
-    return c.node();
-}
-
 std::int64_t deadline_of(const context& c) noexcept {
     return c.node() == nullptr ? context_node::no_deadline : c.node()->deadline();
 }
 
 template <class CancelFunction>
 std::pair<context, CancelFunction> cancellable(const context& parent) {
-    auto* const node = detail::make_pooled<canceller>(referenced(parent), deadline_of(parent));
+    auto* const node =
+        detail::below(parent, detail::make_pooled<canceller>(parent.node(), deadline_of(parent)));
     node->attach();
     return std::pair<context, CancelFunction>(node, node);
 }
@@ -29,8 +25,8 @@ std::pair<context, cancel_function> expiring(const context& parent, std::int64_t
                                              std::int64_t now, failure cause) {
     if (deadline_of(parent) < at) return cancellable<cancel_function>(parent);
     detail::worker& here = detail::require_worker("a context with a deadline");
-    auto* const node =
-        detail::make_pooled<detail::deadline_canceller>(referenced(parent), at, std::move(cause));
+    auto* const node = detail::below(parent, detail::make_pooled<detail::deadline_canceller>(
+                                                 parent.node(), at, std::move(cause)));
     std::pair<context, cancel_function> made(node, node);
     const bool expired = at <= now;
     // The timer comes first: it must be in place before the parent can end this context.
@@ -107,7 +103,7 @@ std::pair<context, cancel_function> detail::expiring_after(const context& parent
 }
 
 context without_cancel(const context& parent) {
-    return context(detail::make_pooled<detail::plain_node>(referenced(parent)));
+    return context(detail::below(parent, detail::make_pooled<detail::plain_node>(parent.node())));
 }
 
 stop_function detail::register_after(canceller* of, scheduler& here, task<> body) {

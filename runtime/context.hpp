@@ -196,20 +196,23 @@ context without_cancel(const context& parent);
 
 namespace detail {
 
+/// For a node that was made below `parent`: it holds a reference to that from now on.
+template <class Node>
+Node* below(const context& parent, Node* made) noexcept {
+    if (parent.node() != nullptr) parent.node()->ref();
+    return made;
+}
+
 template <class T>
 class value_node final : public context_node {
 public:
     value_node(const context& parent, const void* key, T value)
-        : context_node(referenced(parent), parent.nearest(), deadline_of(parent), 1, key),
+        : context_node(parent.node(), parent.nearest(), deadline_of(parent), 1, key),
           value_(std::move(value)) {}
 
     const void* own_value() const noexcept override { return &value_; }
 
 private:
-    static context_node* referenced(const context& parent) noexcept {
-        if (parent.node() != nullptr) parent.node()->ref();
-        return parent.node();
-    }
     static std::int64_t deadline_of(const context& parent) noexcept {
         return parent.node() == nullptr ? no_deadline : parent.node()->deadline();
     }
@@ -225,7 +228,8 @@ private:
 template <class T>
 context with_value(const context& parent, const context_key<T>& key,
                    std::type_identity_t<T> value) {
-    return context(detail::make_pooled<detail::value_node<T>>(parent, &key, std::move(value)));
+    return context(detail::below(
+        parent, detail::make_pooled<detail::value_node<T>>(parent, &key, std::move(value))));
 }
 
 /// Takes back an after_func().

@@ -8,18 +8,14 @@
 
 namespace sluice {
 
-namespace {
-
-std::string deadlock_message(const std::vector<task_info>& tasks) {
-    std::string text = "all tasks are asleep - deadlock!";
+std::string detail::described(const std::vector<task_info>& tasks) {
+    std::string text;
     for (const task_info& t : tasks) text += "\n  " + t.describe();
     return text;
 }
 
-}  // namespace
-
 deadlock::deadlock(std::vector<task_info> tasks)
-    : std::runtime_error(deadlock_message(tasks)),
+    : std::runtime_error("all tasks are asleep - deadlock!" + detail::described(tasks)),
       tasks_(std::make_shared<const std::vector<task_info>>(std::move(tasks))) {}
 
 void detail::end_of_main(bool failed) noexcept {
@@ -27,9 +23,6 @@ void detail::end_of_main(bool failed) noexcept {
 }
 
 void detail::run_until_quiescent(options o, task<> main_task) {
-    const worker* const here = current_worker();
-    if (here != nullptr && here->owner().simulated())
-        throw std::logic_error("sluice: run() must not be called from a task of a simulation");
     class scheduler s(o, scheduler::ending::when_quiescent);
     start_detached(s, std::move(main_task));
     s.start_threads(1);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -28,6 +29,9 @@ private:
 };
 
 namespace detail {
+
+/// A line for each, and the end of a line before it.
+std::string described(const std::vector<task_info>& tasks);
 
 template <class T>
 struct main_outcome {

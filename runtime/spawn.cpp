@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <sluice/runtime/detail/completer.hpp>
 #include <sluice/runtime/detail/misuse.hpp>
@@ -22,6 +23,8 @@ namespace detail {
 
 namespace {
 
+constinit thread_local bool cutting = false;  // a cut_scope lives
+
 std::string message_of(const std::exception_ptr& e) {
     try {
         std::rethrow_exception(e);
@@ -34,11 +37,10 @@ std::string message_of(const std::exception_ptr& e) {
 
 }  // namespace
 
-[[gnu::noinline]] bool start_detached(scheduler& in, task<> t) noexcept {
-    const auto frame = t.release();
-    if (in.submit(runnable::from_frame(frame))) return true;
-    frame.destroy();
-    return false;
+[[gnu::noinline]] bool start_detached(scheduler& in, task<>&& t) noexcept {
+    if (!in.submit(runnable::from_frame(t.frame()))) return false;
+    static_cast<void>(t.release());
+    return true;
 }
 
 [[gnu::noinline]] void start_here(const char* what, task<> t) {
@@ -61,12 +63,18 @@ void die_of_detached_exception(const promise_base& promise) noexcept {
     std::terminate();
 }
 
-void die_of_unjoined_exception(const std::exception_ptr& e, std::source_location origin) noexcept {
-    std::fprintf(stderr,
-                 "sluice: an exception left the spawned task %s (%s:%u), which nobody joined: %s\n",
+void unjoined_exception(const std::exception_ptr& e, std::source_location origin) noexcept {
+    std::fprintf(stderr, "sluice: an exception left the spawned task %s (%s:%u), which %s: %s\n",
                  origin.function_name(), origin.file_name(), static_cast<unsigned>(origin.line()),
+                 cutting ? "was not joined before its runtime ended" : "nobody joined",
                  (message_of(e) + how_to_repeat()).c_str());
-    std::terminate();
+    if (!cutting) std::terminate();
+}
+
+cut_scope::cut_scope() noexcept : outer_(std::exchange(cutting, true)) {}
+
+cut_scope::~cut_scope() {
+    cutting = outer_;
 }
 
 std::exception_ptr cut_exception() noexcept {

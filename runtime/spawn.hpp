@@ -77,9 +77,8 @@ task<> detached_task(F&& fn, Args&&... args) {
     }
 }
 
-/// Starts a detached task in that runtime. False: it has been shut down, and the task was destroyed
-/// unstarted.
-bool start_detached(scheduler& in, task<> t) noexcept;
+/// Starts a detached task in that runtime. False: it has been shut down, and t keeps the task.
+bool start_detached(scheduler& in, task<>&& t) noexcept;
 
 /// Starts a detached task in the calling task's runtime; throws std::logic_error naming `what`
 /// elsewhere.
@@ -119,7 +118,7 @@ task<> run_joined(join_completion<T> state, F fn, Args... args) {
 
 /// The result of a spawned task. Move-only. Letting it go without a join detaches the task; an
 /// exception that nobody can receive any more then ends the process, as one that leaves a go() task
-/// does.
+/// does; if the handle goes because its holder is cut with its runtime, it is printed instead.
 template <class T = void>
 class [[nodiscard]] join_handle {
 public:
@@ -127,7 +126,8 @@ public:
 
     /// Operation: waits for the task's end, when what was moved into it is gone too; gives its
     /// result or throws its exception. Cancelling the wait leaves the task running. The result is
-    /// moved out: join once. Must not outlive this handle.
+    /// moved out: join once; after that std::logic_error is thrown (void and references can be had
+    /// again). Must not outlive this handle.
     auto join() { return detail::join_operation<T>(*state_); }
 
     /// The same from a thread that runs no tasks: blocks it. Throws std::logic_error on a worker,

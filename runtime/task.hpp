@@ -115,7 +115,8 @@ public:
     /// Where the coroutine function stands in the source.
     std::source_location origin() const noexcept { return frame_.promise().origin; }
 
-    /// For the runtime: the frame, whose owner the caller becomes.
+    /// For the runtime: the frame, and the same when the caller becomes its owner.
+    std::coroutine_handle<promise_type> frame() const noexcept { return frame_; }
     std::coroutine_handle<promise_type> release() noexcept {
         return std::exchange(frame_, nullptr);
     }

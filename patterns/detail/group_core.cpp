@@ -21,7 +21,7 @@ void group_member::failed(failure why) noexcept {
 
 group_core::~group_core() {
     if (failure_.exception() && !received_) {
-        die_of_unjoined_exception(failure_.exception(), failed_);
+        unjoined_exception(failure_.exception(), failed_);
     }
 }
 

@@ -163,7 +163,7 @@ void after_registration::start() noexcept {
     task<> body = std::move(body_);
     if (home == nullptr) return;  // its runtime has ended: nothing can run there
     start_detached(*home, std::move(body));
-    home->unpin();
+    home->unpin();  // before a body that was refused ends: it may hold that runtime's last share
 }
 
 void after_registration::parent_done(errc, const failure&, dependents&) noexcept {

@@ -38,7 +38,7 @@ class context_node {
 public:
     static constexpr std::int64_t no_deadline = std::numeric_limits<std::int64_t>::max();
 
-    /// Takes over a reference to `parent`, which may be null (background).
+    /// Whoever makes it references `parent`, which may be null (background), for it: below().
     context_node(context_node* parent, canceller* nearest, std::int64_t deadline,
                  std::uint32_t references = 1, const void* key = nullptr) noexcept
         : parent_(parent), nearest_(nearest), key_(key), deadline_(deadline), refs_(references) {}

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <source_location>
+#include <stdexcept>
+#include <type_traits>
 #include <utility>
 
 #include <sluice/runtime/detail/frame_pool.hpp>
@@ -38,9 +40,22 @@ private:
     atomic<std::uint32_t> refs_{1};
 };
 
-/// An exception that nobody has received and nobody will, of the task with that origin.
-[[noreturn]] void die_of_unjoined_exception(const std::exception_ptr& e,
-                                            std::source_location origin) noexcept;
+/// Prints an exception that nobody has received and nobody will, of the task with that origin, and
+/// ends the program; not under a cut_scope.
+void unjoined_exception(const std::exception_ptr& e, std::source_location origin) noexcept;
+
+/// While it lives, the calling thread destroys tasks that were left when their runtime ended: they
+/// might have joined those that have failed.
+class cut_scope {
+public:
+    cut_scope() noexcept;
+    cut_scope(const cut_scope&) = delete;
+    cut_scope& operator=(const cut_scope&) = delete;
+    ~cut_scope();
+
+private:
+    const bool outer_;
+};
 
 /// What a joiner gets when the task was cut by a shutdown.
 std::exception_ptr cut_exception() noexcept;
@@ -50,11 +65,15 @@ class join_state : public join_core {
 public:
     ~join_state() {
         if (result.has_error() && !received_.load(relaxed))
-            die_of_unjoined_exception(result.error(), origin);
+            unjoined_exception(result.error(), origin);
     }
 
     T take() {
         disregard();
+        if constexpr (std::is_object_v<T>) {
+            if (taken_.load(relaxed)) throw std::logic_error("sluice: a result can be taken once");
+            taken_.store(true, relaxed);
+        }
         return result.take();
     }
     /// Leaves the result in place, for others.
@@ -69,6 +88,7 @@ public:
 
 private:
     atomic<bool> received_{false};
+    atomic<bool> taken_{false};  // moved out
 };
 
 template <class T>

@@ -2,9 +2,11 @@
 
 #include <pthread.h>
 #include <algorithm>
+#include <stdexcept>
 #include <system_error>
 
 #include <sluice/runtime/detail/environment.hpp>
+#include <sluice/runtime/detail/join_state.hpp>
 
 namespace sluice::detail {
 
@@ -44,6 +46,8 @@ scheduler::scheduler(options o, ending e)
       ending_(e),
       driver_(choose_driver(driver_from_environment(o.driver))),
       sleepers_(workers_from_environment(o.workers)) {
+    if (const worker* const here = current_worker(); here != nullptr && here->owner().simulated())
+        throw std::logic_error("sluice: a task of a simulation cannot start a runtime");
     const unsigned count = workers_from_environment(o.workers);
     stalled_ = std::make_unique<atomic<bool>[]>(count);
     auto drivers =
@@ -180,7 +184,7 @@ std::int64_t scheduler::num_tasks() const noexcept {
     for (const auto& w : workers_) finished += w->finished.get();
     std::int64_t started = outside_started_.load(acquire);
     for (const auto& w : workers_) started += w->started.get();
-    return started - finished - cut_;
+    return started - finished - cut_.load(relaxed);
 }
 
 // Whoever ends a wait from outside pins, counts the wait down, injects and unpins: looked for here
@@ -285,8 +289,9 @@ std::vector<task_info> scheduler::cut() {
     for (void* const f : frames) abandon_wait(f);
     wait_until_unpinned();
     drop_queued();  // one that left may have let another go on that goes now too
+    const cut_scope cutting;
     for (void* const f : frames) std::coroutine_handle<>::from_address(f).destroy();
-    cut_ += static_cast<std::int64_t>(frames.size());
+    cut_.fetch_add(static_cast<std::int64_t>(frames.size()), relaxed);
     return left;
 }
 

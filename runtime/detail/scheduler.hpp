@@ -184,7 +184,7 @@ private:
     atomic<std::uint32_t> orders_{0};  // a sum of these
     atomic<bool> deadlocked_{false};
     atomic<bool> main_ended_{false};
-    std::int64_t cut_ = 0;  // tasks that cut() has destroyed
+    atomic<std::int64_t> cut_{0};  // tasks that cut() has destroyed
     atomic<std::int64_t> pins_{0};
     atomic<std::int64_t> outside_{0};
     atomic<std::int64_t> outside_started_{

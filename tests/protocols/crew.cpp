@@ -90,7 +90,7 @@ scheduler& scheduler_here(const char* what) {
     return require_worker(what).owner();
 }
 
-bool start_detached(scheduler& in, task<> t) noexcept {
+bool start_detached(scheduler& in, task<>&& t) noexcept {
     in.start(runnable::from_frame(t.release()));
     return true;
 }

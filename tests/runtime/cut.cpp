@@ -6,10 +6,12 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <thread>
 #include <vector>
 
 #include <sluice/channels/chan.hpp>
+#include <sluice/runtime/context.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
 #include <sluice/runtime/sync/rw_mutex.hpp>
@@ -332,4 +334,37 @@ TEST_CASE("cut: destructors of cut tasks may use channels, contexts and handles 
     CHECK(ctx.err() == sluice::errc::canceled);
     CHECK(ch.try_recv() == 7);
     report_expectations();
+}
+
+TEST_CASE("cut: a task whose handle was to be joined by one that is cut does not end the process") {
+    std::atomic<bool> failed{false};
+    sluice::runtime rt(with_workers(2));
+    rt.go([&failed]() -> task<> {
+        auto slow = sluice::spawn([]() -> task<> { co_await sluice::chan<>().recv(); });
+        auto bad = sluice::spawn([&failed]() -> task<> {
+            co_await sluice::yield();
+            failed = true;
+            throw std::runtime_error("the boiler burst");
+        });
+        co_await slow.join();
+        co_await bad.join();
+    });
+    wait_until(failed, true);
+    while (rt.num_tasks() != 2) std::this_thread::yield();
+    CHECK(rt.shutdown(0s).cut.size() == 2);
+}
+
+TEST_CASE("cut: a runtime may be let go by what its own refused after_func() held") {
+    auto rt = std::make_shared<sluice::runtime>(with_workers(1));
+    auto [ctx, cancel] = sluice::with_cancel(sluice::background());
+    rt->block_on([ctx, rt]() -> task<> {
+        static_cast<void>(sluice::after_func(ctx, [rt] {}));
+        co_return;
+    });
+    rt->shutdown(0s);
+    const std::weak_ptr<sluice::runtime> left = rt;
+    rt.reset();
+    CHECK_FALSE(left.expired());
+    cancel();
+    CHECK(left.expired());
 }

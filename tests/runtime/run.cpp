@@ -177,6 +177,19 @@ TEST_CASE("runtime 11.2: a report shows the chain of awaits of each task") {
     }
 }
 
+TEST_CASE("runtime 11.2: a failed task that would have been joined does not hide the deadlock") {
+    const auto body = []() -> task<> {
+        auto bad = sluice::spawn([]() -> task<> {
+            co_await sluice::yield();
+            throw std::runtime_error("the boiler burst");
+        });
+        co_await sluice::background().done();
+        co_await bad.join();
+    };
+    for (const unsigned workers : {1u, 2u})
+        CHECK_THROWS_AS(run(with_workers(workers), body), sluice::deadlock);
+}
+
 TEST_CASE("runtime 11.2: a task that is about to run, or waits for a timer, is no deadlock") {
     for (int round = 0; round != 200; ++round) {
         const auto body = []() -> task<int> {

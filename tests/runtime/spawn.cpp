@@ -199,6 +199,21 @@ TEST_CASE("spawn: join throws the task's exception") {
     });
 }
 
+TEST_CASE("spawn: a result is taken once") {
+    on_workers([]() -> task<> {
+        auto handle = sluice::spawn([] { return std::string(40, 'x'); });
+        const std::string got = co_await handle.join();
+        EXPECT(got == std::string(40, 'x'));
+        bool refused = false;
+        try {
+            static_cast<void>(co_await handle.join());
+        } catch (const std::logic_error&) {
+            refused = true;
+        }
+        EXPECT(refused);
+    });
+}
+
 TEST_CASE("spawn: what the task did is visible to the joiner") {
     on_workers([]() -> task<> {
         for (int i = 0; i != 1'000; ++i) {
