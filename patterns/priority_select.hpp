@@ -60,6 +60,7 @@ class [[nodiscard]] ranked_operation
 
 public:
     using result_type = typename cases::result_type;
+    static constexpr bool holds() noexcept { return cases::holds(); }
 
     ranked_operation(Ranks ranks, Ops&&... ops) noexcept
         : ranks_(ranks), cases_(std::move(ops)...) {}

@@ -17,6 +17,8 @@
 //   take(i) -> result_type        the result, after its leaf i has won; may throw
 //   finish(i) -> bool             optional, noexcept: does what leaf i only promised in a race;
 //                                 false: wait again
+//   holds() -> bool               optional, static: whether it gives something that others will
+//                                 want, a lock
 // and derives from sole_operation (one leaf) or multi_operation, which make it awaitable.
 #pragma once
 
@@ -36,6 +38,7 @@ namespace sluice {
 /// Base of all operations: because of it select() and within() are found without their namespace.
 struct operation_base {
     using sluice_awaitable = void;
+    static constexpr bool holds() noexcept { return false; }
 };
 
 template <class Op>
@@ -163,6 +166,8 @@ protected:
 template <class Op>
 class holding_operation : public sole_operation<Op> {
 public:
+    static constexpr bool holds() noexcept { return true; }
+
     holding_operation() noexcept {}
     holding_operation(holding_operation&&) noexcept {}
     holding_operation& operator=(holding_operation&&) = delete;
@@ -274,25 +279,96 @@ bool attempt_raced(multi_wait& wait, Op& op, leaf** leaves, multi_wait::finisher
     return list_leaves(op, leaves);
 }
 
-/// Suspends the task for a wait that its first attempt has not ended, or, if that has, because its
-/// slice is used up. False: it goes on at once.
-template <class Promise>
-bool suspend_raced(multi_wait& wait, std::coroutine_handle<Promise> frame, bool won, leaf** leaves,
-                   std::uint32_t count, multi_wait::finisher finish, bool has_default) noexcept {
-    if (!won) {
-        frame.promise().waits_for(wait);
-        if (wait.start(runnable::from_frame(frame), leaves, count, finish, has_default))
-            return true;
-        if (spend_budget()) return false;
+/// How an operation is awaited that races its leaves. Op gives, beside visit() and finish(),
+/// leaf_list() with its size(), has_default(), and holds().
+template <class Op>
+class raced_wait {
+public:
+    raced_wait() = default;
+    raced_wait(raced_wait&&) noexcept {}
+    raced_wait& operator=(raced_wait&&) = delete;
+    ~raced_wait() = default;
+
+    bool await_ready() noexcept {
+        yields_first_ = self().holds() && !may_hold();
+        return !yields_first_ && begins();
     }
-    frame.promise().runs_again();
-    run_last(runnable::from_frame(frame));
-    return true;
-}
+
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+        if (!self().holds() || !yields_first_) return suspend(frame);
+        frame.promise().runs_again();
+        wait_.stand_in(runnable::from_frame(frame), &begin_later<Promise>);
+        run_last(&wait_);
+        return true;
+    }
+
+protected:
+    std::uint32_t winner() const noexcept { return wait_.winner(); }
+
+private:
+    bool begins() noexcept {
+        won_ = attempt_raced(wait_, self(), self().leaf_list(), &finish_winner);
+        return won_ && (slice_left() || keeps_on());
+    }
+
+    /// It does not yield with what it holds.
+    bool keeps_on() noexcept { return self().holds() && !in_simulation(); }
+
+    /// For a wait that its first attempt has not ended, or, if that has, because its slice is used
+    /// up. False: the task goes on at once.
+    template <class Promise>
+    bool suspend(std::coroutine_handle<Promise> frame) noexcept {
+        if (!won_) {
+            frame.promise().waits_for(wait_);
+            if (wait_.start(runnable::from_frame(frame), self().leaf_list(), self().size(),
+                            &finish_or_list, self().has_default())) {
+                return true;
+            }
+            if (spend_budget() || keeps_on()) return false;
+        }
+        frame.promise().runs_again();
+        run_last(runnable::from_frame(frame));
+        return true;
+    }
+
+    template <class Promise>
+    static void begin_later(void* stand_in) {
+        auto& wait = *static_cast<multi_wait*>(static_cast<runnable*>(stand_in));
+        runnable* const task = wait.stood_in();
+        raced_wait& self = static_cast<holder&>(wait).outer;
+        const auto frame = std::coroutine_handle<Promise>::from_address(task);
+        if (self.begins() || !self.suspend(frame)) task->run();
+    }
+
+    static Op& enclosing(multi_wait& wait) noexcept {
+        return static_cast<holder&>(wait).outer.self();
+    }
+    static bool finish_winner(multi_wait& wait) noexcept {
+        return detail::finish(enclosing(wait), wait.winner());
+    }
+    static bool finish_or_list(multi_wait& wait) noexcept {
+        Op& self = enclosing(wait);
+        return finish_winner(wait) || list_leaves(self, self.leaf_list());
+    }
+
+    // A multi_wait that finds the operation around it.
+    struct holder : multi_wait {
+        explicit holder(raced_wait& o) noexcept : outer(o) {}
+        raced_wait& outer;
+    };
+
+    Op& self() noexcept { return static_cast<Op&>(*this); }
+
+    holder wait_{*this};
+    // Set by await_ready().
+    bool yields_first_;  // as a holding_operation does
+    bool won_;           // at the first attempt
+};
 
 /// Base of operations with any number of leaves.
 template <class Op, std::size_t Leaves>
-class multi_operation : public operation_base {
+class multi_operation : public operation_base, public raced_wait<Op> {
 public:
     static constexpr std::size_t leaf_count = Leaves;
 
@@ -301,48 +377,16 @@ public:
     multi_operation& operator=(multi_operation&&) = delete;
     ~multi_operation() = default;
 
-    bool await_ready() noexcept {
-        won_ = attempt_raced(wait_, self(), leaves_.data(), &finish_winner);
-        return won_ && slice_left();
-    }
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        return suspend_raced(wait_, frame, won_, leaves_.data(), static_cast<std::uint32_t>(Leaves),
-                             &finish_or_list, Op::has_default());
-    }
-
-    decltype(auto) await_resume() { return self().take(wait_.winner()); }
+    decltype(auto) await_resume() { return static_cast<Op&>(*this).take(this->winner()); }
 
     static constexpr bool has_default() noexcept { return false; }
 
 private:
-    static Op& enclosing(multi_wait& wait) noexcept {
-        return static_cast<Op&>(static_cast<holder&>(wait).outer());
-    }
-
-    static bool finish_winner(multi_wait& wait) noexcept {
-        return detail::finish(enclosing(wait), wait.winner());
-    }
-    static bool finish_or_list(multi_wait& wait) noexcept {
-        multi_operation& self = enclosing(wait);
-        return finish_winner(wait) || list_leaves(self.self(), self.leaves_.data());
-    }
-
-    // A multi_wait that finds the operation around it.
-    struct holder : multi_wait {
-        explicit holder(multi_operation& o) noexcept : outer_(&o) {}
-        multi_operation& outer() noexcept { return *outer_; }
-
-    private:
-        multi_operation* const outer_;
-    };
-
-    Op& self() noexcept { return static_cast<Op&>(*this); }
+    friend raced_wait<Op>;
+    static constexpr std::uint32_t size() noexcept { return static_cast<std::uint32_t>(Leaves); }
+    leaf** leaf_list() noexcept { return leaves_.data(); }
 
     std::array<leaf*, Leaves <= multi_wait::on_stack ? Leaves : 2 * Leaves> leaves_;
-    holder wait_{*this};
-    bool won_;  // at the first attempt; set by await_ready()
 };
 
 }  // namespace detail

@@ -6,7 +6,7 @@
 // Exactly one case commits; the others have no effect and leave nothing behind. Among cases that
 // are ready at once the choice is uniform. Every operand is evaluated once, losers included (in
 // which order, C++ leaves open). A select enlists without allocating (the run-time form allocates
-// once).
+// for its cases).
 #pragma once
 
 #include <array>
@@ -62,6 +62,7 @@ public:
     select_operation(select_operation&&) noexcept = default;
 
     static constexpr bool has_default() noexcept { return Default; }
+    static constexpr bool holds() noexcept { return (Ops::holds() || ...); }
 
     template <class Visit>
     bool visit(std::uint32_t base, Visit& v) noexcept {

@@ -13,6 +13,7 @@ dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_
         const auto n = static_cast<std::uint32_t>(cases[c].body_->leaf_count());
         first_leaf_.push_back(static_cast<std::uint32_t>(places_.size()));
         for (std::uint32_t i = 0; i != n; ++i) places_.push_back({c, i});
+        holds_ |= cases[c].body_->holds();
     }
     leaves_.resize(2 * places_.size());
     shuffle_room_.resize(cases.size());
@@ -26,20 +27,14 @@ bool dynamic_select_base::visit_cases(std::uint32_t base, select_case::visitor& 
         [&](std::uint32_t c) { return cases_[c].body_->visit(base + first_leaf_[c], v); });
 }
 
-bool dynamic_select_base::finish_winner(detail::multi_wait& wait) noexcept {
-    dynamic_select_base& self = enclosing(wait);
-    const place won = self.places_[wait.winner()];
-    return self.cases_[won.case_index].body_->finish(won.leaf_index);
-}
-
-bool dynamic_select_base::finish_or_list(detail::multi_wait& wait) noexcept {
-    dynamic_select_base& self = enclosing(wait);
-    return finish_winner(wait) || detail::list_leaves(self, self.leaves_.data());
+bool dynamic_select_base::finish(std::size_t i) noexcept {
+    const place won = places_[i];
+    return cases_[won.case_index].body_->finish(won.leaf_index);
 }
 
 std::optional<std::size_t> dynamic_select_base::take_winner() {
-    if (wait_.winner() == detail::multi_wait::nothing) return std::nullopt;
-    const place won = places_[wait_.winner()];
+    if (winner() == detail::multi_wait::nothing) return std::nullopt;
+    const place won = places_[winner()];
     cases_[won.case_index].body_->take(won.leaf_index);
     return won.case_index;
 }

@@ -52,6 +52,7 @@ private:
     struct concept_base {
         virtual ~concept_base() = default;
         virtual std::size_t leaf_count() const noexcept = 0;
+        virtual bool holds() const noexcept = 0;
         virtual bool visit(std::uint32_t base, visitor& v) noexcept = 0;
         virtual bool finish(std::size_t i) noexcept = 0;
         virtual void take(std::size_t i) = 0;
@@ -66,6 +67,7 @@ private:
 
         model(Op&& o, detail::regular<result>* where) noexcept : op(std::move(o)), into(where) {}
         std::size_t leaf_count() const noexcept override { return Op::leaf_count; }
+        bool holds() const noexcept override { return Op::holds(); }
         bool visit(std::uint32_t base, visitor& v) noexcept override { return op.visit(base, v); }
         bool finish(std::size_t i) noexcept override { return detail::finish(op, i); }
         void take(std::size_t i) override {
@@ -87,22 +89,9 @@ private:
 };
 
 /// The part of the run-time select that does not depend on whether it has a default.
-class dynamic_select_base {
+class dynamic_select_base : public detail::raced_wait<dynamic_select_base> {
 public:
     using sluice_awaitable = void;
-
-    bool await_ready() noexcept {
-        wait_.outer = this;
-        won_ = detail::attempt_raced(wait_, *this, leaves_.data(), &finish_winner);
-        return won_ && detail::slice_left();
-    }
-
-    template <class Promise>
-    bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-        return detail::suspend_raced(wait_, frame, won_, leaves_.data(),
-                                     static_cast<std::uint32_t>(places_.size()), &finish_or_list,
-                                     has_default_);
-    }
 
     template <class Visit>
     bool visit(std::uint32_t base, Visit& v) noexcept {
@@ -116,6 +105,7 @@ public:
         caller each(v);
         return visit_cases(base, each);
     }
+    bool finish(std::size_t i) noexcept;
 
 protected:
     dynamic_select_base(std::span<select_case> cases, bool has_default);
@@ -126,29 +116,25 @@ protected:
     std::optional<std::size_t> take_winner();
 
 private:
+    friend detail::raced_wait<dynamic_select_base>;
+
     struct place {
         std::uint32_t case_index;
         std::uint32_t leaf_index;
     };
-    struct holder : detail::multi_wait {
-        dynamic_select_base* outer = nullptr;
-    };
-
     bool visit_cases(std::uint32_t base, select_case::visitor& v) noexcept;
-    static dynamic_select_base& enclosing(detail::multi_wait& wait) noexcept {
-        return *static_cast<holder&>(wait).outer;
-    }
-    static bool finish_winner(detail::multi_wait& wait) noexcept;
-    static bool finish_or_list(detail::multi_wait& wait) noexcept;
+    detail::leaf** leaf_list() noexcept { return leaves_.data(); }
+    std::uint32_t size() const noexcept { return static_cast<std::uint32_t>(places_.size()); }
+    bool has_default() const noexcept { return has_default_; }
+    bool holds() const noexcept { return holds_; }
 
     std::span<select_case> cases_;
     bool has_default_;
+    bool holds_ = false;                 // one of the cases does
     std::vector<detail::leaf*> leaves_;  // twice as many as there are leaves: see multi_wait
     std::vector<place> places_;
     std::vector<std::uint32_t> first_leaf_;  // of each case
     std::vector<std::uint32_t> shuffle_room_;
-    holder wait_;
-    bool won_ = false;  // at the first attempt
 };
 
 namespace detail {

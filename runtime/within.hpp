@@ -31,6 +31,8 @@ class [[nodiscard]] within_context
 public:
     using result_type = flattened<typename Op::result_type>;
 
+    static constexpr bool holds() noexcept { return Op::holds(); }
+
     within_context(canceller* of, Op&& op) noexcept : done_(of), op_(std::move(op)) {}
     within_context(within_context&&) noexcept = default;
 
@@ -53,6 +55,8 @@ template <operation Op>
 class [[nodiscard]] within_time : public multi_operation<within_time<Op>, Op::leaf_count + 1> {
 public:
     using result_type = flattened<typename Op::result_type>;
+
+    static constexpr bool holds() noexcept { return Op::holds(); }
 
     within_time(std::int64_t until, Op&& op) noexcept : op_(std::move(op)), timer_(until) {}
     within_time(within_time&&) noexcept = default;

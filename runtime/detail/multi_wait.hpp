@@ -9,7 +9,8 @@
 // is final.
 //
 // The phases
-//   1. Attempt, before the task is suspended: the operation polls its leaves in its order (a select
+//   1. Attempt, before the task is suspended (but see stand_in()): the operation polls its leaves
+//   in its order (a select
 //      shuffles its cases, within() asks its two sides in turn), each under its own gate, and
 //      leaves out those that do not look ready. No leaf of this wait is linked yet, so nobody can
 //      claim it, and committing needs only the counterpart's claim.
@@ -105,6 +106,17 @@ public:
     /// nothing of it may be touched. False: it goes on at once.
     bool start(runnable* frame, leaf** leaves, std::uint32_t count, finisher finish,
                bool has_default) noexcept;
+
+    /// Before the first attempt: runs begin(this) in place of the task when its turn comes.
+    void stand_in(runnable* frame, function begin) noexcept {
+        frame_ = frame;
+        resume = begin;
+    }
+    /// For whom it did; no longer.
+    runnable* stood_in() noexcept {
+        resume = &multi_wait::resumed;
+        return frame_;
+    }
 
     std::uint32_t winner() const noexcept { return state_.load(relaxed); }
 

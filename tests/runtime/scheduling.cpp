@@ -1,21 +1,26 @@
 // Who runs when: what users can see of the scheduler.
 #include <sluice/runtime/run.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <set>
+#include <span>
 #include <thread>
 #include <vector>
 
 #include <sluice/channels/chan.hpp>
 #include <sluice/runtime/runtime.hpp>
+#include <sluice/runtime/select.hpp>
+#include <sluice/runtime/select_case.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
 #include <sluice/runtime/sync/rw_mutex.hpp>
 #include <sluice/runtime/sync/semaphore.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
+#include <sluice/runtime/within.hpp>
 
 #include "support.hpp"
 
@@ -244,7 +249,15 @@ TEST_CASE("runtime: a task whose slice is used up lets others run before it lock
         for (int i = 0; i != rounds; ++i) static_cast<void>(co_await rw.lock());
         for (int i = 0; i != rounds; ++i) static_cast<void>(co_await rw.lock_shared());
         for (int i = 0; i != rounds; ++i) static_cast<void>(co_await semaphore.acquire());
-        EXPECT(looks >= 4 * rounds / 128 / 2);
+        const auto ctx = sluice::background();
+        for (int i = 0; i != rounds; ++i) static_cast<void>(co_await within(ctx, mutex.lock()));
+        for (int i = 0; i != rounds; ++i)
+            static_cast<void>(co_await select(rw.lock_shared(), semaphore.acquire()));
+        for (int i = 0; i != rounds; ++i) {
+            std::array cases{sluice::select_case(mutex.lock())};
+            static_cast<void>(co_await select(std::span(cases)));
+        }
+        EXPECT(looks >= 7 * rounds / 128 / 2);
         stop = true;
         co_await watch.join();
     });
