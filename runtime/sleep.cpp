@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <mutex>
+#include <new>
 
 #include <sluice/runtime/detail/completer.hpp>
+#include <sluice/runtime/detail/misuse.hpp>
 
 namespace sluice::detail {
 
@@ -25,7 +27,11 @@ spin_lock* timer_leaf::gate() noexcept {
 }
 
 void timer_leaf::enlist() noexcept {
-    timer_node::queue->add(*this);
+    try {
+        timer_node::queue->add(*this);
+    } catch (const std::bad_alloc&) {
+        die_of_misuse("no memory for the list of timers");
+    }
 }
 
 void timer_leaf::retract() noexcept {

@@ -73,7 +73,8 @@ inline std::chrono::steady_clock::time_point now() noexcept {
 
 /// Operation: waits for that long, counted from this call; not at all for zero or less. Timers are
 /// precise to some tens of microseconds on an idle worker. A sleep that loses a race or is cut has
-/// no effect.
+/// no effect. Each that waits, and each bound in time, takes 16 bytes of the worker's list of
+/// timers; if there is no memory for that list the process ends, and says so.
 template <class Rep, class Period>
 auto sleep_for(std::chrono::duration<Rep, Period> d) noexcept {
     return detail::sleep_operation(detail::deadline_after(d));
@@ -85,7 +86,8 @@ inline auto sleep_until(std::chrono::steady_clock::time_point t) noexcept {
         std::min(detail::to_nanoseconds(t), detail::timer_queue::never - 1));
 }
 
-/// co_await yield(): every task that is ready on this worker runs before this one goes on.
+/// co_await yield(): every task that is ready on this worker runs before this one goes on. Of more
+/// than 256 some stand in the runtime's common queue, which all workers serve, and may run later.
 inline auto yield() noexcept {
     return detail::yield_awaiter();
 }

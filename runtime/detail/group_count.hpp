@@ -33,13 +33,14 @@ class group_count {
 public:
     enum class outcome : std::uint8_t { more, zero_and_waited, negative };
 
-    /// The most that finish() takes at once.
-    static constexpr std::int64_t most = std::int64_t{1} << 60;
+    /// The most tasks that may ever be added, and so that finish() may take.
+    static constexpr std::int64_t most = std::int64_t{1} << 59;
 
-    /// n more tasks. Called by one that the count includes, or while nobody waits.
-    void add(std::int64_t n) noexcept {
+    /// n more tasks, at least 0. Called by one that the count includes, or while nobody waits.
+    /// False, and the group is of no use any more: those added are too many.
+    bool add(std::int64_t n) noexcept {
         // relaxed: reaches whoever must see it by way of the task that is started, or of ended_.
-        added_.fetch_add(n, relaxed);
+        return n <= most && added_.fetch_add(n, relaxed) <= most - n;
     }
 
     /// n tasks have ended. zero_and_waited: the caller takes the waiters' lock, calls settle() and

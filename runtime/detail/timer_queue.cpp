@@ -24,13 +24,15 @@ timer_queue& timer_queue::lease() {
     return *fresh;
 }
 
+void timer_queue::forget_all() noexcept {
+    const std::lock_guard guard(gate_);
+    for (const entry& e : heap_) e.node->position = timer_node::out;
+    heap_.clear();
+    publish_earliest();
+}
+
 void timer_queue::give_back() noexcept {
-    {
-        const std::lock_guard guard(gate_);
-        for (const entry& e : heap_) e.node->position = timer_node::out;
-        heap_.clear();
-        publish_earliest();
-    }
+    forget_all();
     const std::lock_guard guard(all_queues_lock);
     leased_ = false;
 }

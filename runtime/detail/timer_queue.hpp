@@ -5,8 +5,9 @@
 //   gate(). nodes_[0] has the earliest time; earliest() repeats it for readers without the lock.
 //   Queues are leased from a process-wide list and never freed, so that a node may outlive the
 //   runtime it was started in: its queue pointer stays good, and says that the node is in no queue.
-//   Only the worker that owns the queue adds to it; anyone removes, and any worker may run what is
-//   due, so that a worker that is stuck in a computation delays no one's timers.
+//   Only the worker that owns the queue adds to it, or whoever runs its timers, for a ticker that
+//   comes back; anyone removes, and any worker may run what is due, so that a worker that is stuck
+//   in a computation delays no one's timers.
 //
 // Rejected: a timer wheel (cheaper by some 20 ns per insertion, but it rounds up or needs a second
 // structure to know how long a worker may sleep), a kernel timeout for each timer (a system call
@@ -53,7 +54,9 @@ public:
 
     /// An empty queue for a worker; throws std::bad_alloc.
     static timer_queue& lease();
-    /// The worker has ended. The actions of nodes that are left never run.
+    /// The actions of the nodes that are in it never run.
+    void forget_all() noexcept;
+    /// The same; the worker has ended.
     void give_back() noexcept;
 
     spin_lock& gate() noexcept { return gate_; }

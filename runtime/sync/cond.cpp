@@ -17,6 +17,7 @@ void cond::signal() noexcept {
     detail::wake_list wakes;
     {
         const std::lock_guard guard(mutex_.gate_);
+        ++signals_;
         while (auto* const l = static_cast<cond_leaf*>(waiters_.pop_front())) {
             if (l->signalled(wakes)) break;
         }
@@ -28,6 +29,7 @@ void cond::broadcast() noexcept {
     detail::wake_list wakes;
     {
         const std::lock_guard guard(mutex_.gate_);
+        ++signals_;
         while (auto* const l = static_cast<cond_leaf*>(waiters_.pop_front())) l->signalled(wakes);
     }
     wakes.wake_all();
@@ -59,6 +61,8 @@ bool cond_leaf::signalled(detail::wake_list& wakes) noexcept {
 // both happen at once, and the competitor is readied under the gate, which it may have to wait for.
 void cond_leaf::enlist() noexcept {
     waiting_ = true;
+    lost_ = false;
+    signals_before_ = cond_.signals_;
     cond_.waiters_.push_back(*this);
     if (!sole) return;
     detail::wake_list wakes;
@@ -80,11 +84,12 @@ void cond_leaf::release_mutex(detail::wake_list& wakes) noexcept {
     mutex_.release(wakes);
 }
 
-// A wait that has lost may have to start over, and missed signals meanwhile: it looks first then.
+// A wait that has lost may have to start over. If there are signals until then it may have missed
+// them, and looks first.
 bool cond_leaf::regain(bool lost) noexcept {
     const std::lock_guard guard(mutex_.gate_);
     if (!std::exchange(waiting_, false)) return true;
-    looks_first_ = lost;
+    lost_ = lost;
     if (granted_to_->owns_lock() || lock_if_free()) return true;
     sole = true;
     stand_in_line();

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <exception>
 #include <utility>
 
@@ -33,8 +34,9 @@ public:
     /// lost, for which it may have to wait beyond its bound; it is not to be touched before. Waits
     /// of one select may share a guard; two guards are locked again one after the other, which can
     /// deadlock with who locks them in another order. A select whose winner has to try again (an
-    /// accept or a lock that another was faster at) may end by this case without a signal. Throws
-    /// std::logic_error if the guard does not hold this cond's mutex.
+    /// accept or a lock that another was faster at) may end by this case for a signal that another
+    /// wait has got meanwhile. Throws std::logic_error if the guard does not hold this cond's
+    /// mutex.
     cond_operation wait(mutex_guard& guard);
 
     /// Operation: waits like that until predicate() is true, which it may be from the start. The
@@ -53,7 +55,9 @@ private:
     void check(const mutex_guard& guard) const;
 
     mutex& mutex_;
-    detail::wait_queue waiters_;  // under the gate of mutex_
+    // Under the gate of mutex_.
+    detail::wait_queue waiters_;
+    std::uint64_t signals_ = 0;  // how many there have been, broadcasts included
 };
 
 class cond_leaf final : public mutex_waiter {
@@ -66,8 +70,14 @@ public:
     }
     cond_leaf(cond_leaf&& other) noexcept
         : cond_leaf(other.cond_, *other.granted_to_, other.looks_first_) {}
-    bool ready() noexcept override { return looks_first_; }
-    bool commit(detail::wake_list&) noexcept override { return std::exchange(looks_first_, false); }
+    bool ready() noexcept override {
+        return looks_first_ || (lost_ && cond_.signals_ != signals_before_);
+    }
+    bool commit(detail::wake_list&) noexcept override {
+        const bool looks = ready();
+        looks_first_ = lost_ = false;
+        return looks;
+    }
     void enlist() noexcept override;
     void give_up() noexcept override;
     bool regain(bool lost) noexcept override;
@@ -85,7 +95,10 @@ private:
 
     cond& cond_;
     bool looks_first_;
-    bool waiting_ = false;  // under the gate: nobody has seen to the return of the mutex yet
+    bool lost_ = false;  // since it last stood in line: it may start over, and have missed signals
+    // Under the gate.
+    bool waiting_ = false;          // nobody has seen to the return of the mutex yet
+    std::uint64_t signals_before_;  // of the cond, when it came to stand in line; set then
 };
 
 class [[nodiscard]] cond_operation : public detail::sole_operation<cond_operation> {

@@ -32,8 +32,9 @@ class mutex;
 using mutex_guard = detail::lock_owner<mutex>;
 
 /// At most one task holds it; waiting suspends the task, not the worker. Waiters stand in line, but
-/// whoever comes while it is free may be faster than the first of them; one that has waited for
-/// over a millisecond goes before everybody. Must outlive its guards and the operations on it.
+/// whoever comes while it is free may be faster than the first of them; a first one that has waited
+/// for over a millisecond, and is too late again, goes before everybody from then on. Must outlive
+/// its guards and the operations on it.
 class mutex {
 public:
     mutex() = default;

@@ -23,6 +23,10 @@ void wait_group::die_negative() noexcept {
     detail::die_of_misuse("the counter of a wait_group became negative");
 }
 
+void wait_group::die_of_many() noexcept {
+    detail::die_of_misuse("a wait_group was given more than 2^59 tasks");
+}
+
 void wait_group::wake_waiters() noexcept {
     detail::wake_list wakes;
     {

@@ -12,18 +12,20 @@
 namespace sluice {
 
 /// A counter that can be waited for to reach zero. All members may be called from any thread. May
-/// be used again once every wait() has returned. Must outlive the operations on it; done() does not
-/// touch it after readying the waiters.
+/// be used again once every wait() has returned: used earlier, a wait that zero has not let go yet
+/// may wait for the next zero, which nothing detects. Must outlive the operations on it; done()
+/// does not touch it after readying the waiters.
 class wait_group {
 public:
     wait_group() = default;
     wait_group(const wait_group&) = delete;
     wait_group& operator=(const wait_group&) = delete;
 
-    /// A counter that would become negative is fatal: it reports and aborts.
+    /// A counter that would become negative is fatal: it reports and aborts. So are more than 2^59
+    /// tasks in the life of a group.
     void add(std::int64_t n = 1) noexcept {
         if (n >= 0) {
-            count_.add(n);
+            if (!count_.add(n)) die_of_many();
         } else if (n >= -detail::group_count::most) {
             finish(-n);
         } else {
@@ -46,6 +48,7 @@ private:
 
     void finish(std::int64_t n) noexcept;
     [[noreturn]] static void die_negative() noexcept;
+    [[noreturn]] static void die_of_many() noexcept;
     void wake_waiters() noexcept;
 
     detail::group_count count_;

@@ -184,3 +184,16 @@ TEST_CASE("run: a deadlock that nobody catches is printed with the tasks it list
     CHECK(aborts_saying(end, "done of a context"));
     CHECK(end.errors.find("fatal.cpp:") != std::string::npos);
 }
+
+TEST_CASE("wait_group 4.2: more tasks than it can count end the process, and say so") {
+    const child_end end = run_child([] {
+        sluice::wait_group group;
+        for (int i = 0; i != 3; ++i) group.add(std::int64_t{1} << 58);
+    });
+    CHECK(aborts_saying(end, "more than 2^59 tasks"));
+    const child_end at_once = run_child([] {
+        sluice::wait_group group;
+        group.add(std::numeric_limits<std::int64_t>::max());
+    });
+    CHECK(aborts_saying(at_once, "more than 2^59 tasks"));
+}

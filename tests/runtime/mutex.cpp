@@ -339,7 +339,7 @@ TEST_CASE("mutex: locks that race with time-outs exclude each other, and none is
     });
 }
 
-TEST_CASE("mutex: a waiter that is cut leaves the queue, and a holder that is cut unlocks") {
+TEST_CASE("mutex: a waiter that is cancelled leaves the queue, which nobody else then waits for") {
     on_workers([]() -> task<> {
         mutex mu;
         auto held = co_await mu.lock();

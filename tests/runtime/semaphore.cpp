@@ -251,3 +251,24 @@ TEST_CASE(
         EXPECT(held.held());
     });
 }
+
+TEST_CASE("semaphore: in any order, cancelled anywhere, never too many are held and none is lost") {
+    const auto share = [](sluice::context ctx) -> task<> {
+        semaphore s(3);
+        std::int64_t taken = 0;
+        sluice::wait_group group;
+        for (std::int64_t n = 1; n != 4; ++n) {
+            group.go([&s, &taken, ctx, n]() -> task<> {
+                const auto held = co_await sluice::within(ctx, s.acquire(n));
+                if (!held) co_return;
+                EXPECT((taken += n) <= 3);
+                co_await sluice::yield();
+                taken -= n;
+            });
+        }
+        co_await group.wait();
+        EXPECT(free_permits(s, 3));
+    };
+    simulated([share]() -> task<> { co_await share(sluice::background()); }, 1'000);
+    simulated_cancelled(share);
+}

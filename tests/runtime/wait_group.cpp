@@ -143,3 +143,23 @@ TEST_CASE("wait_group: go outside of a task is an error, and counts nothing") {
     CHECK_THROWS_AS(group.go([] {}), std::logic_error);
     run_on(1, [&group]() -> task<> { co_await group.wait(); });
 }
+
+TEST_CASE("wait_group: in any order, cancelled anywhere, a wait ends with the last task or not") {
+    const auto wait_for_three = [](sluice::context ctx) -> task<> {
+        wait_group group;
+        int ended = 0;
+        for (int i = 0; i != 3; ++i) {
+            group.go([&ended]() -> task<> {
+                co_await sluice::yield();
+                ++ended;
+            });
+        }
+        const auto waited = co_await within(ctx, group.wait());
+        EXPECT(!waited || ended == 3);
+        co_await group.wait();
+        EXPECT(ended == 3);
+    };
+    simulated([wait_for_three]() -> task<> { co_await wait_for_three(sluice::background()); },
+              1'000);
+    simulated_cancelled(wait_for_three);
+}
