@@ -63,6 +63,7 @@ private:
     std::vector<unsigned> earlier_;  // how often each had arrived when this one was added
     std::pair<context, cancel_cause_function> cancellable_;
     std::uint32_t runtime_id_;
+    bool simulated_;  // no signal comes
 };
 
 namespace {
@@ -188,7 +189,9 @@ signal_stop_function::registration::registration(const context& parent,
     : signals_(signals),
       earlier_(signals_.size()),
       cancellable_(with_cancel_cause(parent)),
-      runtime_id_(detail::require_worker("notify_context()").owner().id()) {
+      runtime_id_(detail::require_worker("notify_context()").owner().id()),
+      simulated_(detail::require_worker("notify_context()").owner().simulated()) {
+    if (simulated_) return;
     the_hub().add(*this);
     detail::require_worker("notify_context()")
         .owner()
@@ -196,6 +199,7 @@ signal_stop_function::registration::registration(const context& parent,
 }
 
 signal_stop_function::registration::~registration() {
+    if (simulated_) return;
     the_hub().remove(*this);
     detail::scheduler* const home = detail::scheduler::find_and_pin(runtime_id_);
     if (home == nullptr) return;

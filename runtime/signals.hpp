@@ -32,7 +32,8 @@ private:
 /// names the signal. Until it is stopped further ones are swallowed; when the last context for a
 /// signal is stopped, its former action comes back. Several contexts may listen for one signal. It
 /// arrives even if all threads of the program block it: a thread of the library takes it.
-/// Called in a task. Throws std::system_error for a signal that cannot be caught.
+/// Called in a task; in a simulation no signal comes. Throws std::system_error for a signal that
+/// cannot be caught.
 std::pair<context, signal_stop_function> notify_context(std::initializer_list<int> signals);
 std::pair<context, signal_stop_function> notify_context(const context& parent,
                                                         std::initializer_list<int> signals);

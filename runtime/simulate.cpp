@@ -30,8 +30,10 @@ namespace detail {
 
 class simulation_loop {
 public:
-    simulation_loop(std::uint64_t max_steps, const simulated_network& network)
-        : max_steps_(max_steps), scheduler_(std::make_unique<simulated_driver>(network)) {
+    simulation_loop(std::uint64_t max_steps, const simulated_network& network, std::int64_t leap)
+        : max_steps_(max_steps),
+          leap_(leap),
+          scheduler_(std::make_unique<simulated_driver>(network)) {
         simulators.fetch_add(1, relaxed);
     }
     simulation_loop(const simulation_loop&) = delete;
@@ -58,11 +60,14 @@ private:
     static constexpr std::uint32_t longest_slice = 8;
 
     void loop();
+    void move_clock(std::int64_t to);
+    bool leaps_to(std::int64_t earliest);
     runnable* take_drawn(bool timer_due);
     runnable* take_enumerated(bool timer_due);
     void run_timer();
 
     const std::uint64_t max_steps_;
+    const std::int64_t leap_;
     scheduler scheduler_;
     worker& worker_ = scheduler_.at(0);
     simulated_driver& driver_ = static_cast<simulated_driver&>(worker_.io());
@@ -85,6 +90,11 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
     } network{driver_};
     steps = 0;
     clock = 0;
+    // What outlived the latest run may have started tasks, and may have timers.
+    do {
+        static_cast<void>(scheduler_.cut());
+    } while (scheduler_.num_tasks() != 0);
+    worker_.timers().forget_all();
     worker_.random_ = random_source(seed);
     choices_.begin(seed);
     may_go_on_ = false;
@@ -98,7 +108,7 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
     std::vector<task_info> left = scheduler_.cut();
     if (endless) {
         throw std::runtime_error("sluice: a simulation was given up after " +
-                                 std::to_string(max_steps_) + " steps");
+                                 std::to_string(max_steps_) + " steps" + described(left));
     }
     if (stuck) throw deadlock(std::move(left));
 }
@@ -110,6 +120,7 @@ void simulation_loop::loop() {
         scheduler_.take_queued([this](runnable* r) { ready_.push_back(r); });
         if (ready_.empty() && scheduler_.finished()) return;
         const std::int64_t earliest = worker_.timers().earliest();
+        if (!ready_.empty() && leaps_to(earliest)) move_clock(earliest);
         const bool due = earliest <= clock;
         if (!ready_.empty() || due) {
             if (++steps > max_steps_) return;
@@ -128,9 +139,20 @@ void simulation_loop::loop() {
             (*cancel_)();
             continue;
         }
-        clock = earliest;
-        choices_.note(static_cast<std::uint64_t>(clock));
+        move_clock(earliest);
     }
+}
+
+void simulation_loop::move_clock(std::int64_t to) {
+    clock = to;
+    choices_.note(static_cast<std::uint64_t>(to));
+}
+
+// Whether time goes on, though tasks are ready.
+bool simulation_loop::leaps_to(std::int64_t earliest) {
+    constexpr double probability = 1.0 / 16;
+    return earliest != timer_queue::never && earliest > clock && earliest - clock <= leap_ &&
+           choices_.chance(probability);
 }
 
 // Null: a timer that is due comes first.
@@ -204,13 +226,14 @@ void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void
 }  // namespace detail
 
 struct simulator::state {
-    state(std::uint64_t max_steps, const simulated_network& network) : loop(max_steps, network) {}
+    state(std::uint64_t max_steps, const simulated_network& network, std::int64_t leap)
+        : loop(max_steps, network, leap) {}
     detail::simulation_loop loop;
 };
 
 namespace {
 
-simulated_network checked(simulated_network n) {
+const simulated_network& checked(const simulated_network& n) {
     const auto probable = [](double p) { return p >= 0 && p <= 1; };
     if (n.min_delay.count() < 0 || n.max_delay < n.min_delay || n.buffer == 0 ||
         !probable(n.partial) || !probable(n.drop) || !probable(n.reset)) {
@@ -221,8 +244,9 @@ simulated_network checked(simulated_network n) {
 
 }  // namespace
 
-simulator::simulator(std::uint64_t max_steps, const simulated_network& network)
-    : state_(std::make_unique<state>(max_steps, checked(network))) {}
+simulator::simulator(std::uint64_t max_steps, const simulated_network& network,
+                     std::chrono::nanoseconds leap)
+    : state_(std::make_unique<state>(max_steps, checked(network), leap.count())) {}
 simulator::~simulator() = default;
 
 void simulator::run_main(std::uint64_t seed, task<> main) {
@@ -290,7 +314,7 @@ std::uint64_t simulator::run_cancelled(const simulation& s,
                 [&] { once(program, seed, ctx); },
                 [&] { return detail::in_words(seed) + " SLUICE_CANCEL=" + std::to_string(step); });
             ++runs;
-            if (only || loop.steps < step || loop.stood_still) break;
+            if (only || loop.steps < step || loop.stood_still || step >= s.cancels) break;
         }
     });
     return runs;

@@ -44,28 +44,34 @@ struct simulation {
     /// timer, go first, and how many orders are expected; both at most.
     unsigned preemptions = 2;
     std::uint64_t max_orders = 1'000'000;
+    /// For explore_cancelled(): it cancels before so many steps of a seed, at most. A program that
+    /// goes on until it is cancelled has no last one.
+    std::uint64_t cancels = 1'000;
     /// A simulation that takes more steps than this has failed: most likely a task spins until time
     /// has passed, which it does not while a task is ready.
     std::uint64_t max_steps = 10'000'000;
+    /// Time stands still while a task is ready, but may leap to a timer that is so far ahead, at
+    /// most: as if what is ready came late. Then a sleep does not stand for "all others are done".
+    std::chrono::nanoseconds leap = std::chrono::nanoseconds(0);
     simulated_network network = {};
 };
 
 /// Runs programs as run() does, but on the calling thread alone: which ready task runs next or
 /// timer that is due fires, where a task that need not wait lets others go first, and which ready
-/// case a select takes are drawn from a seed. Time stands still while a task is ready; then it
-/// jumps to the next timer, so that sleeping costs nothing. The same program with the same seed
-/// does the same, as long as it takes nothing from outside: other threads, real clocks (use
-/// sluice::now()), addresses, random devices. blocking() calls its function at once. Sockets made
-/// in a simulation are of its own network (simulated_network), and closed at its end; one brought
-/// along from outside fails with ENOTSUP where it would wait for the kernel.
-/// A simulator is for one thread at a time, which must not be a worker; it may run any number of
-/// simulations, one after the other, and is cheaper than a new one for each.
+/// case a select takes are drawn from a seed. Time stands still while a task is ready (but see
+/// simulation::leap); then it jumps to the next timer, so that sleeping costs nothing. The same
+/// program with the same seed does the same, as long as it takes nothing from outside: other
+/// threads, real clocks (use sluice::now()), addresses, random devices. blocking() calls its
+/// function at once. Sockets made in a simulation are of its own network (simulated_network), and
+/// closed at its end; one brought along from outside fails with ENOTSUP where it would wait for the
+/// kernel. A simulator is for one thread at a time, which must not be a worker; it may run any
+/// number of simulations, one after the other, and is cheaper than a new one for each.
 class simulator {
 public:
     /// See simulation. Throws std::bad_alloc, and std::invalid_argument for a network that cannot
     /// be.
     explicit simulator(std::uint64_t max_steps = simulation().max_steps,
-                       const simulated_network& network = {});
+                       const simulated_network& network = {}, std::chrono::nanoseconds leap = {});
     simulator(const simulator&) = delete;
     simulator& operator=(const simulator&) = delete;
     ~simulator();
@@ -73,7 +79,7 @@ public:
     /// Runs the coroutine fn(args...) and all that it starts to their end; gives its result (0 for
     /// task<>). Throws its exception, and sluice::deadlock when tasks are left that nothing can
     /// ready any more; tasks that are left are destroyed. Throws std::runtime_error after
-    /// max_steps, and std::logic_error on a worker.
+    /// max_steps, with where each task was, and std::logic_error on a worker.
     template <class F, class... Args>
     detail::run_result<F, Args...> run(std::uint64_t seed, F&& fn, Args&&... args) {
         return detail::run_by([this, seed](task<> main) { run_main(seed, std::move(main)); },
@@ -125,7 +131,8 @@ void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void
 /// A program that is simulated again and again; once() does so with itself as the context.
 template <class F>
 struct explored {
-    explored(const simulation& s, F& program) : world(s.max_steps, s.network), fn(program) {}
+    explored(const simulation& s, F& program)
+        : world(s.max_steps, s.network, s.leap), fn(program) {}
 
     static void once(void* self, std::uint64_t seed) {
         auto& e = *static_cast<explored*>(self);
@@ -145,7 +152,7 @@ struct explored {
 /// One simulation of fn(args...): see simulator::run.
 template <class F, class... Args>
 detail::run_result<F, Args...> simulate(simulation s, F&& fn, Args&&... args) {
-    return simulator(s.max_steps, s.network)
+    return simulator(s.max_steps, s.network, s.leap)
         .run(s.seed, std::forward<F>(fn), std::forward<Args>(args)...);
 }
 
@@ -177,13 +184,13 @@ std::uint64_t explore_all(simulation s, F fn) {
 
 /// Simulates fn(ctx), whose context is cancelled before the first step of the program, then before
 /// the second, and so on until it ends before that; a step is a task's way from one await to the
-/// next, or a timer that fires. All of it with one seed after the other, s.seeds in all; gives how
-/// many simulations that were. A program that hangs when it is cancelled, or leaves a task behind,
-/// fails by that; what else must hold is for fn to say. One that stands still until it is cancelled
-/// is cancelled then, and that is the last of its seed. The first that fails ends it with
-/// simulation_failure, whose message names the seed and the step; the environment variables
-/// SLUICE_SEED and SLUICE_CANCEL repeat it. Throws std::invalid_argument if one of them is not a
-/// number. fn must leave nothing behind that the next run would see.
+/// next, or a timer that fires; and before s.cancels steps at most. All of it with one seed after
+/// the other, s.seeds in all; gives how many simulations that were. A program that hangs when it is
+/// cancelled, or leaves a task behind, fails by that; what else must hold is for fn to say. One
+/// that stands still until it is cancelled is cancelled then, and that is the last of its seed. The
+/// first that fails ends it with simulation_failure, whose message names the seed and the step; the
+/// environment variables SLUICE_SEED and SLUICE_CANCEL repeat it. Throws std::invalid_argument if
+/// one of them is not a number. fn must leave nothing behind that the next run would see.
 template <class F>
 std::uint64_t explore_cancelled(simulation s, F fn) {
     detail::explored<F> program(s, fn);

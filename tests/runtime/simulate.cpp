@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -17,6 +18,7 @@
 #include <sluice/runtime/context.hpp>
 #include <sluice/runtime/detail/environment.hpp>
 #include <sluice/runtime/select.hpp>
+#include <sluice/runtime/select_case.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
@@ -288,21 +290,62 @@ task<> deposit(sluice::mutex* m, int* balance) {
     *balance = seen + 1;
 }
 
+/// The second lock is bounded, raced, and raced at run time.
+task<> deposit_within(sluice::mutex* m, int* balance) {
+    int seen = 0;
+    {
+        const auto guard = co_await m->lock();
+        seen = *balance;
+    }
+    const auto guard = co_await within(sluice::background(), m->lock());
+    *balance = seen + 1;
+}
+task<> deposit_in_select(sluice::mutex* m, int* balance) {
+    int seen = 0;
+    {
+        const auto guard = co_await m->lock();
+        seen = *balance;
+    }
+    const auto guard = co_await select(m->lock(), sluice::sleep_for(1h));
+    *balance = seen + 1;
+}
+task<> deposit_in_cases(sluice::mutex* m, int* balance) {
+    int seen = 0;
+    {
+        const auto guard = co_await m->lock();
+        seen = *balance;
+    }
+    sluice::mutex_guard guard(nullptr);
+    std::vector<sluice::select_case> cases;
+    cases.push_back(sluice::select_case(m->lock(), guard));
+    static_cast<void>(co_await select(std::span(cases)));
+    *balance = seen + 1;
+}
+
+template <task<> (*Deposit)(sluice::mutex*, int*)>
 task<> deposit_twice() {
     sluice::mutex m;
     int balance = 0;
     sluice::wait_group group;
-    group.go(deposit, &m, &balance);
-    group.go(deposit, &m, &balance);
+    group.go(Deposit, &m, &balance);
+    group.go(Deposit, &m, &balance);
     co_await group.wait();
     if (balance != 2) throw std::runtime_error("lost an update");
+}
+
+template <class Program>
+void finds_a_lost_update(Program program) {
+    CHECK_THROWS_AS(sluice::explore({.seeds = 1'000}, program), sluice::simulation_failure);
+    CHECK_THROWS_AS(sluice::explore_all({}, program), sluice::simulation_failure);
 }
 
 }  // namespace
 
 TEST_CASE("explore: finds what another task does between an unlock and the next lock") {
-    CHECK_THROWS_AS(sluice::explore({.seeds = 1'000}, deposit_twice), sluice::simulation_failure);
-    CHECK_THROWS_AS(sluice::explore_all({}, deposit_twice), sluice::simulation_failure);
+    finds_a_lost_update(deposit_twice<deposit>);
+    finds_a_lost_update(deposit_twice<deposit_within>);
+    finds_a_lost_update(deposit_twice<deposit_in_select>);
+    finds_a_lost_update(deposit_twice<deposit_in_cases>);
 }
 
 TEST_CASE("explore: a detached task's exception, which ends the process, names the seed") {
@@ -452,31 +495,4 @@ TEST_CASE("simulate: simulations and real runtimes go side by side, each in its 
     });
     other.join();
     report_expectations();
-}
-
-TEST_CASE("simulate: a task that spins until time passes is given up, after max_steps") {
-    sluice::simulator world(1'000);
-    const auto spins = []() -> task<> {
-        const auto begin = sluice::now();
-        while (sluice::now() == begin) co_await sluice::yield();
-    };
-    CHECK_THROWS_AS(world.run(1, spins), std::runtime_error);
-    CHECK(world.run(1, shuffle).size() == 10);
-}
-
-TEST_CASE("simulate: run() in a task of a simulation is an error") {
-    CHECK_THROWS_AS(sluice::simulate({},
-                                     []() -> task<> {
-                                         sluice::run(shuffle);
-                                         co_return;
-                                     }),
-                    std::logic_error);
-}
-
-TEST_CASE("simulate: from within a task it is an error") {
-    CHECK_THROWS_AS(sluice::run([]() -> task<> {
-                        sluice::simulate({}, shuffle);
-                        co_return;
-                    }),
-                    std::logic_error);
 }
