@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstring>
 #include <iterator>
+#include <limits>
 #include <utility>
 
 #include <sluice/io/detail/descriptor.hpp>
@@ -116,6 +117,7 @@ ssize_t simulated_stream::receive(std::span<std::byte> into) noexcept {
         std::memcpy(into.data(), bytes_.data(), n);
         bytes_.pop(n);
         taken_ += n;
+        taken_at_ = now();
         if (std::exchange(peer_.starved_, false)) {
             peer_.window_coming_ = true;
             answer(segment::window, taken_);
@@ -139,6 +141,8 @@ ssize_t simulated_stream::send(std::span<const std::byte> bytes) noexcept {
     if (error_ != 0) return -std::exchange(error_, 0);
     if (fin_sent_ || dead_) return -EPIPE;
     if (bytes.empty()) return 0;
+    if (peer_.open_ && !peer_.dead_ && now() - peer_.taken_at_ >= net_.options.max_delay.count())
+        acknowledged_ = peer_.taken_;  // as if it had told so since
     if (room() == 0) {
         ask_for_room();
         return -EAGAIN;
@@ -167,7 +171,10 @@ void simulated_stream::ask_for_room() noexcept {
 
 int simulated_stream::shutdown() noexcept {
     if (!alive()) return -ENOTCONN;
-    if (!std::exchange(fin_sent_, true)) answer(segment::fin);
+    if (std::exchange(fin_sent_, true)) return 0;
+    answer(segment::fin);
+    // A write that waits for room learns that there will be none, after what is under way to here.
+    if (starved_ || window_coming_) net_.deliver(*this, {segment::window, acknowledged_}, now());
     return 0;
 }
 
@@ -238,7 +245,7 @@ void simulated_stream::take(const segment& s) noexcept {
             ended_ = true;
             return tell(true, false, false);
         case segment::window:
-            acknowledged_ = s.value;
+            acknowledged_ = std::max(acknowledged_, s.value);
             window_coming_ = false;
             return tell(false, true, false);
         case segment::reset:
@@ -249,10 +256,22 @@ void simulated_stream::take(const segment& s) noexcept {
             refuse(ECONNRESET);
             return die(ECONNRESET);
         case segment::lost:
-            path_.clear();
-            if (begun_ && !connected_) die(ETIMEDOUT);
-            return peer_.die(ETIMEDOUT);
+            return take_lost();
     }
+}
+
+// What comes behind it is lost too, but for a reset.
+void simulated_stream::take_lost() noexcept {
+    const segment* const end = path_.data() + path_.size();
+    const segment* const found =
+        std::find_if(path_.data(), end, [](const segment& s) { return s.what == segment::reset; });
+    const bool is_reset = found != end;
+    const segment reset = is_reset ? *found : segment{segment::reset};
+    path_.clear();
+    if (is_reset) net_.deliver(*this, reset, reset.arrives);
+    if (!connected_) die(ETIMEDOUT);
+    peer_.die(ETIMEDOUT);
+    if (window_coming_) peer_.refuse(ECONNRESET);
 }
 
 void simulated_stream::take_syn(const segment& s) noexcept {
@@ -367,7 +386,9 @@ result<simulated_listener*> simulated_tcp::listen(const endpoint& at, int backlo
         if (there.port() == here.port() && overlap && !(l.shared_ && reuse_port))
             return fail(error_of(EADDRINUSE));
     }
-    return &listeners_.emplace_back(*this, here, backlog, reuse_port);
+    // Linux takes it without its sign.
+    const int most = backlog < 0 ? std::numeric_limits<int>::max() : backlog;
+    return &listeners_.emplace_back(*this, here, most, reuse_port);
 }
 
 simulated_stream& simulated_tcp::stream(const endpoint& to) {

@@ -143,6 +143,7 @@ private:
     void take(const simulated_segment& s) noexcept;
     void take_syn(const simulated_segment& s) noexcept;
     void take_ack() noexcept;
+    void take_lost() noexcept;
     void answer(simulated_segment::kind what, std::uint64_t value = 0) noexcept;
     void refuse(int error) noexcept;
     void die(int error) noexcept;
@@ -171,6 +172,7 @@ private:
     // Bytes to here.
     std::uint64_t arrived_ = 0;
     std::uint64_t taken_ = 0;
+    std::int64_t taken_at_ = 0;  // when the latest were
     // Bytes from here.
     std::uint64_t sent_ = 0;
     std::uint64_t acknowledged_ = 0;

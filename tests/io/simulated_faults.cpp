@@ -485,3 +485,88 @@ TEST_CASE("simulated network: a hundred clients get their answers, or are told, 
                 took.count() * 1e9 / static_cast<double>(steps));
     report_expectations();
 }
+
+TEST_CASE("simulated network: shutdown ends a write that waits for room") {
+    simulated_network n = steady();
+    n.buffer = 100;
+    on_network(n, []() -> task<> {
+        const pair both = co_await connected();
+        auto writer = sluice::spawn(
+            [](const tcp_stream* to) -> task<> {
+                const std::string text = letters(1'000);
+                const auto sent = co_await to->write_all(text);
+                EXPECT(failed_with(sent, std::errc::broken_pipe));
+            },
+            &both.client);
+        co_await sluice::sleep_for(1s);
+        EXPECT(both.client.shutdown().has_value());
+        co_await writer.join();
+        const std::string got = co_await read_all(&both.server);
+        EXPECT(got == letters(100));
+    });
+}
+
+TEST_CASE("simulated network: a writer learns of it when the news of room in the buffer is lost") {
+    simulated_network n = steady();
+    n.buffer = 100;
+    n.drop = 0.8;
+    const auto full_until_read = []() -> task<int> {
+        const tcp_listener l = listener();
+        const auto client = co_await connect_tcp(l.local_address().value());
+        if (!client) co_return 0;
+        const auto server = co_await within(1h, l.accept());
+        if (!server) co_return 0;
+        auto writer = sluice::spawn(
+            [](const tcp_stream* to) -> task<bool> {
+                const std::string text = letters(300);
+                const auto sent = co_await to->write_all(text);
+                co_return sent.has_value();
+            },
+            &*client);
+        std::array<char, 100> buffer;
+        while (true) {
+            const auto got = co_await within(10h, server->read(buffer));
+            if (!got || *got == 0) break;
+        }
+        const bool all = co_await writer.join();
+        co_return all ? 1 : 10'000;
+    };
+    const int ends = total(n, full_until_read, 2'000);
+    CHECK(ends % 10'000 > 0);
+    CHECK(ends / 10'000 > 0);
+}
+
+TEST_CASE("simulated network: there is room once the peer has read, and told so") {
+    simulated_network n = steady();
+    n.buffer = 100;
+    on_network(n, []() -> task<> {
+        const pair both = co_await connected();
+        const auto filled = co_await both.client.write_all(letters(100));
+        EXPECT(filled.has_value());
+        const auto full = co_await select(both.client.write("x"), sluice::otherwise);
+        EXPECT(full.index() == 1);
+        std::array<char, 100> buffer;
+        const auto read = co_await both.server.read(buffer);
+        EXPECT(read == 100u);
+        co_await sluice::sleep_for(1s);
+        const auto more = co_await select(both.client.write("x"), sluice::otherwise);
+        EXPECT(more.index() == 0);
+        const auto rest = co_await both.server.read(buffer);
+        EXPECT(rest == 1u);
+        // Without having been refused, too.
+        co_await sluice::sleep_for(1s);
+        const auto again = co_await both.client.write(letters(100));
+        EXPECT(again == 100u);
+    });
+}
+
+TEST_CASE("simulated network: a negative backlog is the longest") {
+    on_network(steady(), []() -> task<> {
+        const auto l = sluice::io::listen_tcp("127.0.0.1:80", {.backlog = -1}).value();
+        std::vector<tcp_stream> all;
+        for (int i = 0; i != 10; ++i) {
+            auto conn = co_await within(1s, connect_tcp("127.0.0.1:80"));
+            if (EXPECT(conn.has_value())) all.push_back(std::move(*conn));
+        }
+    });
+}
