@@ -16,16 +16,19 @@ class elastic_core::member {
 public:
     member(std::shared_ptr<elastic_core> c, counted count) noexcept
         : core_(std::move(c)), count_(std::move(count)) {}
-    member(member&&) noexcept = default;
+    /// Once, into the worker's frame: if there is no memory for that, the pool lives on.
+    member(member&& other) noexcept
+        : works_(true), core_(std::move(other.core_)), count_(std::move(other.count_)) {}
     member& operator=(member&&) = delete;
     ~member() {
-        if (core_ != nullptr && !ended_) core_->abandon();
+        if (core_ != nullptr && works_) core_->abandon();
     }
     elastic_core& operator*() const noexcept { return *core_; }
-    void ended() noexcept { ended_ = true; }
+    void ended() noexcept { works_ = false; }
 
 private:
-    bool ended_ = false;  // by itself; else it is cut with its runtime, or could not be started
+    bool works_ =
+        false;  // until it ends by itself; else it is cut with its runtime, or was refused
     std::shared_ptr<elastic_core> core_;
     counted count_;
 };
@@ -72,7 +75,7 @@ bool elastic_core::accept(task<> body) {
     return false;
 }
 
-// False: the runtime is at its end, or gone. The pool is closed then, as when memory is missing.
+// False: the runtime is at its end, or gone. The pool is closed then.
 bool elastic_core::start_worker(counted count, task<> first) {
     auto worker = work(member(shared_from_this(), std::move(count)), std::move(first));
     scheduler* const home = scheduler::find_and_pin(home_);

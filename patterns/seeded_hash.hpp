@@ -7,13 +7,16 @@
 // The function is SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012; the
 // 1-3 rounds are what Rust's and Python's tables use). About 15 ns for a 16-byte key.
 
+#include <array>
 #include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
+#include <utility>
 
 namespace sluice {
 
@@ -82,8 +85,9 @@ private:
 
 }  // namespace detail
 
-// Hashes strings by their characters and plain values by their bytes. A std::string and a
-// std::string_view of the same characters hash alike, so either finds what the other stored.
+// Hashes strings by their characters, plain values by their bytes, and tuples and pairs of such by
+// their parts. A std::string and a std::string_view of the same characters hash alike, so either
+// finds what the other stored.
 class seeded_hash {
 public:
     explicit seeded_hash(hash_seed seed = hash_seed::random()) : seed_(seed) {}
@@ -97,7 +101,33 @@ public:
         return detail::siphash(seed_)({reinterpret_cast<const char*>(&value), sizeof value});
     }
 
+    // What is equal hashes alike: the two zeros do.
+    template <std::floating_point Number>
+        requires(sizeof(Number) <= sizeof(std::uint64_t))
+    std::uint64_t operator()(Number number) const {
+        return (*this)(std::bit_cast<same_size<Number>>(number == 0 ? Number(0) : number));
+    }
+
+    // Of parts that can be hashed: by their hashes.
+    template <typename... Parts>
+    std::uint64_t operator()(const std::tuple<Parts...>& whole) const {
+        return std::apply([this](const Parts&... parts) { return of_parts(parts...); }, whole);
+    }
+    template <typename First, typename Second>
+        requires(!std::has_unique_object_representations_v<std::pair<First, Second>>)
+    std::uint64_t operator()(const std::pair<First, Second>& both) const {
+        return of_parts(both.first, both.second);
+    }
+
 private:
+    template <typename Number>
+    using same_size = std::conditional_t<sizeof(Number) == 4, std::uint32_t, std::uint64_t>;
+
+    template <typename... Parts>
+    std::uint64_t of_parts(const Parts&... parts) const {
+        return (*this)(std::array<std::uint64_t, sizeof...(Parts)>{(*this)(parts)...});
+    }
+
     hash_seed seed_;
 };
 

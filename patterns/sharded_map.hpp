@@ -31,12 +31,15 @@
 
 #include <array>
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -52,6 +55,16 @@ template <typename Key, typename T, typename ShardState = std::monostate,
           typename Hash = seeded_hash>
 class sharded_map {
     using table = detail::shared_table<Key, T>;
+
+    // Whether a key hashes the same when it is named by a K that is equal to it. With a seeded_hash
+    // texts do, and nothing else.
+    template <typename K>
+    static constexpr bool hashes_alike = std::same_as<K, Key> || !std::same_as<Hash, seeded_hash> ||
+                                         (std::convertible_to<const K&, std::string_view> &&
+                                          std::convertible_to<const Key&, std::string_view>);
+
+    template <typename K>
+    using named_by = std::conditional_t<hashes_alike<K>, const K&, Key>;
 
     struct shard {
         [[no_unique_address]] table entries;
@@ -121,7 +134,7 @@ public:
         ShardState& state() const { return shard_->state; }
         template <typename K>
         entry<K> at(const K& key) const {
-            return entry<K>(*shard_, key, map_->hash_(key));
+            return entry<K>(*shard_, key, map_->hash_of(key));
         }
         // Calls fn(const Key&, T&) for each entry, in no particular order. fn must not add or erase
         // entries.
@@ -147,13 +160,16 @@ public:
         shards_ = std::make_unique<shard[]>(count_);
     }
 
-    // Calls fn(entry&) for the key's place with its shard locked; gives back what fn gives.
+    // Calls fn(entry&) for the key's place with its shard locked; gives back what fn gives. A key
+    // may be named by what can be converted to it, a text without a copy; so it may for find(),
+    // insert_or_assign() and erase().
     template <typename K, typename Fn>
     decltype(auto) with(const K& key, Fn&& fn) {
-        const std::uint64_t hash = hash_(key);
+        const auto& name = static_cast<named_by<K>>(key);
+        const std::uint64_t hash = hash_of(name);
         shard& where = shards_[index(hash)];
         const std::lock_guard guard(where.entries);
-        entry<K> found(where, key, hash);
+        entry<std::remove_cvref_t<named_by<K>>> found(where, name, hash);
         return std::forward<Fn>(fn)(found);
     }
 
@@ -161,7 +177,7 @@ public:
     template <typename Keys, typename Fn>
     decltype(auto) with_all(const Keys& keys, Fn&& fn) {
         std::uint64_t wanted = 0;
-        for (const auto& key : keys) wanted |= std::uint64_t{1} << index(hash_(key));
+        for (const auto& key : keys) wanted |= std::uint64_t{1} << index(hash_of(key));
         const many_guard guard(*this, wanted);
         locked view(*this);
         return std::forward<Fn>(fn)(view);
@@ -199,17 +215,18 @@ public:
     // A copy of the key's value.
     template <typename K>
     std::optional<T> find(const K& key) {
-        const std::uint64_t hash = hash_(key);
+        const auto& name = static_cast<named_by<K>>(key);
+        const std::uint64_t hash = hash_of(name);
         table& in = shards_[index(hash)].entries;
         if constexpr (table::readable) {
             typename detail::copied_value<T>::words seen{};
-            const auto found = in.peek(key, hash, seen);
+            const auto found = in.peek(name, hash, seen);
             if (found == table::glimpse::present) return detail::copied_value<T>::to_value(seen);
             if (found == table::glimpse::absent) return std::nullopt;
         }
         const std::lock_guard guard(in);
         // Not lent: that would turn the other readers away.
-        if (const auto* const at = in.find(key, hash)) return at->value.object();
+        if (const auto* const at = in.find(name, hash)) return at->value.object();
         return std::nullopt;
     }
 
@@ -290,6 +307,13 @@ private:
 
     std::uint64_t every_shard() const { return ~std::uint64_t{0} >> (max_shards - count_); }
 
+    template <typename K>
+    std::uint64_t hash_of(const K& key) const {
+        static_assert(hashes_alike<K>,
+                      "name the key by its own type: another one hashes otherwise");
+        return hash_(key);
+    }
+
     // By the top bits of a product, since a user's hash may be the key itself; not the product that
     // chooses the bucket.
     std::size_t index(std::uint64_t hash) const {
@@ -298,7 +322,7 @@ private:
 
     template <typename K>
     entry<K> place(const K& key) {
-        const std::uint64_t hash = hash_(key);
+        const std::uint64_t hash = hash_of(key);
         return entry<K>(shards_[index(hash)], key, hash);
     }
 

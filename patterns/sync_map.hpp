@@ -70,6 +70,19 @@ public:
         });
     }
 
+    // The value that is there; if none is, stores what make() gives. Of several calls for a key
+    // that is absent one runs its make(), under a shard's lock: it must not use the map, and should
+    // be short. If it throws, nothing is stored.
+    template <std::invocable Make>
+        requires((!std::convertible_to<Make, T> || std::is_arithmetic_v<T>) &&
+                 std::convertible_to<std::invoke_result_t<Make>, T>)
+    loaded_or_stored load_or_store(key_argument key, Make&& make) {
+        return table_.with(key, [&](auto& place) -> loaded_or_stored {
+            if (T* const there = place.get()) return {*there, true};
+            return {place.emplace(std::invoke(std::forward<Make>(make))), false};
+        });
+    }
+
     // Takes the key out and gives its value; nothing when it is absent.
     std::optional<T> load_and_delete(key_argument key) {
         return table_.with(key, [](auto& place) -> std::optional<T> {
@@ -141,6 +154,9 @@ public:
             }
         }
     }
+
+    // Exact only while nobody writes.
+    std::size_t size() { return table_.size(); }
 
     // Takes out all keys, in one atomic step.
     void clear() { table_.clear(); }

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <tuple>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -251,4 +253,33 @@ TEST_CASE("seeded_hash: another seed, another order") {
     CHECK(one("key") == one("key"));
     CHECK(one("key") != other("key"));
     CHECK(one(std::uint64_t{1}) != one(std::uint64_t{2}));
+}
+
+TEST_CASE("sharded_map: a key is the same by whatever type of number it is named") {
+    sharded_map<std::uint64_t, int> map;
+    REQUIRE(map.insert_or_assign(7, 1));
+    CHECK(map.find(std::uint64_t{7}) == 1);
+    CHECK(map.find(short{7}) == 1);
+    CHECK_FALSE(map.insert_or_assign(std::uint64_t{7}, 2));
+    CHECK(map.find(7) == 2);
+    CHECK(map.size() == 1);
+    CHECK(map.erase(7));
+    CHECK(map.size() == 0);
+}
+
+TEST_CASE("sharded_map: keys may be numbers with a point, pairs and tuples") {
+    sharded_map<double, int> numbers;
+    numbers.insert_or_assign(0.0, 1);
+    CHECK(numbers.find(-0.0) == 1);
+    CHECK(numbers.find(0.5) == std::nullopt);
+    sharded_map<std::pair<std::string, int>, int> pairs;
+    pairs.insert_or_assign(std::pair<std::string, int>("a", 1), 2);
+    CHECK(pairs.find(std::pair<std::string, int>("a", 1)) == 2);
+    CHECK(pairs.find(std::pair<std::string, int>("a", 2)) == std::nullopt);
+    CHECK(pairs.find(std::pair<std::string, int>("b", 1)) == std::nullopt);
+    using triple = std::tuple<std::string, float, std::pair<int, int>>;
+    sharded_map<triple, int> triples;
+    triples.insert_or_assign(triple("a", 1.5f, {1, 2}), 3);
+    CHECK(triples.find(triple("a", 1.5f, {1, 2})) == 3);
+    CHECK(triples.find(triple("a", 1.5f, {2, 1})) == std::nullopt);
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -428,4 +429,37 @@ TEST_CASE("sync_map: what happened before a store is visible to whoever gets the
             }
         }
     });
+}
+
+TEST_CASE("sync_map: of many calls for a new key one makes its value") {
+    for (int round = 0; round != 50; ++round) {
+        sync_map<std::string, int> map;
+        std::atomic<int> made{0};
+        std::vector<std::thread> threads;
+        for (int t = 0; t != 4; ++t) {
+            threads.emplace_back([&] {
+                const auto got = map.load_or_store("key", [&made] { return ++made; });
+                EXPECT(got.value == 1);
+            });
+        }
+        for (std::thread& t : threads) t.join();
+        CHECK(made == 1);
+        CHECK(map.size() == 1);
+        CHECK(map.load_or_store("key", [] { return 2; }).loaded);
+    }
+    report_expectations();
+}
+
+TEST_CASE("sync_map: a function is not taken for a truth") {
+    sync_map<int, bool> map;
+    CHECK_FALSE(map.load_or_store(1, [] { return false; }).value);
+    CHECK(map.load(1) == false);
+}
+
+TEST_CASE("sync_map: a value that could not be made is not stored") {
+    sync_map<int, int> map;
+    CHECK_THROWS_AS(map.load_or_store(1, []() -> int { throw std::runtime_error("no"); }),
+                    std::runtime_error);
+    CHECK(map.load(1) == std::nullopt);
+    CHECK(map.size() == 0);
 }
