@@ -11,7 +11,8 @@
 //   visit(base, v) -> bool        calls v(leaf, i) for each of them, in an order in which to poll
 //                                 them, until v gives true; gives whether it did. i counts from
 //                                 `base`, the same for a leaf in each order. One made of others may
-//                                 leave out those that v does not ask, v.asks(op)
+//                                 leave out those that v does not ask, v.asks(op), and has no
+//                                 need to draw an order unless v.shuffles
 //   may_be_ready() -> bool        optional, noexcept: at a glance, whether it is worth while to
 //                                 poll; before it waits it is asked in any case
 //   take(i) -> result_type        the result, after its leaf i has won; may throw
@@ -227,6 +228,7 @@ private:
 /// Visits the leaves that may be ready, until one has won.
 struct polling {
     multi_wait& wait;
+    static constexpr bool shuffles = true;
 
     template <class Op>
     static bool asks(const Op& op) noexcept {
@@ -245,6 +247,7 @@ struct polling {
 /// Visits all leaves, and lists them in that order.
 struct listing {
     leaf** next;
+    bool shuffles;
 
     template <class Op>
     static constexpr bool asks(const Op&) noexcept {
@@ -256,28 +259,6 @@ struct listing {
         return false;
     }
 };
-
-/// For a wait that begins, or starts over. False.
-template <class Op>
-bool list_leaves(Op& op, leaf** leaves) noexcept {
-    listing list{leaves};
-    order_begins();
-    return op.visit(0, list);
-}
-
-/// Polls an operation that races its leaves. True: one has won, and has kept its promise. False:
-/// `leaves` lists them.
-template <class Op>
-bool attempt_raced(multi_wait& wait, Op& op, leaf** leaves, multi_wait::finisher finish) noexcept {
-    polling poll{wait};
-    for (;;) {
-        order_begins();
-        if (!op.visit(0, poll)) break;
-        if (finish(wait)) return true;  // else it was asked once, and does not win again
-    }
-    order_was_in_vain();
-    return list_leaves(op, leaves);
-}
 
 /// How an operation is awaited that races its leaves. Op gives, beside visit() and finish(),
 /// leaf_list() with its size(), has_default(), and holds().
@@ -308,8 +289,32 @@ protected:
 
 private:
     bool begins() noexcept {
-        won_ = attempt_raced(wait_, self(), self().leaf_list(), &finish_winner);
+        won_ = attempt();
         return won_ && (slice_left() || keeps_on());
+    }
+
+    /// Polls the leaves. True: one has won, and has kept its promise. False: they are listed.
+    bool attempt() noexcept {
+        polling poll{wait_};
+        for (;;) {
+            order_begins();
+            if (!self().visit(0, poll)) break;
+            if (finish_winner(wait_))
+                return true;  // else it was asked once, and does not win again
+        }
+        order_was_in_vain();
+        return list_leaves();
+    }
+
+    /// For a wait that begins, or starts over: at random where the order can matter. Elsewhere that
+    /// would cost a mispredicted branch for each leaf at each step. False.
+    bool list_leaves() noexcept {
+        listing in_turn{self().leaf_list(), false};
+        self().visit(0, in_turn);
+        if (!some_share_a_gate(self().leaf_list(), self().size())) return false;
+        listing at_random{self().leaf_list(), true};
+        order_begins();
+        return self().visit(0, at_random);
     }
 
     /// It does not yield with what it holds.
@@ -348,8 +353,7 @@ private:
         return detail::finish(enclosing(wait), wait.winner());
     }
     static bool finish_or_list(multi_wait& wait) noexcept {
-        Op& self = enclosing(wait);
-        return finish_winner(wait) || list_leaves(self, self.leaf_list());
+        return finish_winner(wait) || static_cast<holder&>(wait).outer.list_leaves();
     }
 
     // A multi_wait that finds the operation around it.

@@ -66,6 +66,7 @@ public:
 
     template <class Visit>
     bool visit(std::uint32_t base, Visit& v) noexcept {
+        if (!v.shuffles) return visit_in_turn(base, v, std::index_sequence_for<Ops...>());
         std::array<std::uint32_t, sizeof...(Ops)> asked;
         const std::uint32_t n = list_asked(asked.data(), v, std::index_sequence_for<Ops...>());
         if constexpr (alike<Ops...>) {
@@ -100,6 +101,13 @@ private:
         std::uint32_t n = 0;
         ((asked[n] = K, n += static_cast<std::uint32_t>(v.asks(std::get<K>(ops_)))), ...);
         return n;
+    }
+
+    template <class Visit, std::size_t... K>
+    bool visit_in_turn(std::uint32_t base, Visit& v, std::index_sequence<K...>) noexcept {
+        return (std::get<K>(ops_).visit(
+                    std::exchange(base, base + static_cast<std::uint32_t>(Ops::leaf_count)), v) ||
+                ...);
     }
 
     // The leaves of case k come after those of the cases before it.

@@ -21,10 +21,18 @@ dynamic_select_base::dynamic_select_base(std::span<select_case> cases, bool has_
 }
 
 bool dynamic_select_base::visit_cases(std::uint32_t base, select_case::visitor& v) noexcept {
+    const auto visit_case = [&](std::uint32_t c) {
+        return cases_[c].body_->visit(base + first_leaf_[c], v);
+    };
+    if (!v.shuffles) {
+        for (std::uint32_t c = 0; c != cases_.size(); ++c) {
+            if (visit_case(c)) return true;
+        }
+        return false;
+    }
     std::iota(shuffle_room_.begin(), shuffle_room_.end(), 0u);
-    return detail::in_random_order(
-        shuffle_room_.data(), static_cast<std::uint32_t>(cases_.size()),
-        [&](std::uint32_t c) { return cases_[c].body_->visit(base + first_leaf_[c], v); });
+    return detail::in_random_order(shuffle_room_.data(), static_cast<std::uint32_t>(cases_.size()),
+                                   visit_case);
 }
 
 bool dynamic_select_base::finish(std::size_t i) noexcept {

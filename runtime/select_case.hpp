@@ -38,6 +38,7 @@ private:
 
     /// What a case calls for each of its leaves.
     struct visitor {
+        bool shuffles;
         virtual bool operator()(detail::leaf& l, std::uint32_t i) noexcept = 0;
 
         template <class Op>
@@ -46,6 +47,7 @@ private:
         }
 
     protected:
+        explicit visitor(bool s) noexcept : shuffles(s) {}
         ~visitor() = default;
     };
 
@@ -96,7 +98,7 @@ public:
     template <class Visit>
     bool visit(std::uint32_t base, Visit& v) noexcept {
         struct caller final : select_case::visitor {
-            explicit caller(Visit& of) noexcept : visit(of) {}
+            explicit caller(Visit& of) noexcept : visitor(of.shuffles), visit(of) {}
             bool operator()(detail::leaf& l, std::uint32_t i) noexcept override {
                 return visit(l, i);
             }

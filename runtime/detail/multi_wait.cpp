@@ -51,6 +51,20 @@ private:
     return random_fraction(this_threads_worker->random(), n);
 }
 
+bool some_share_a_gate(leaf* const* leaves, std::uint32_t count) noexcept {
+    if (count > multi_wait::on_stack) return true;
+    for (std::uint32_t i = 1; i < count; ++i) {
+        for (std::uint32_t k = 0; k != i; ++k) {
+            // One gate is of one kind of source.
+            if (leaves[i]->rendezvous != leaves[k]->rendezvous) continue;
+            if (spin_lock* const gate = leaves[i]->gate();
+                gate != nullptr && gate == leaves[k]->gate())
+                return true;
+        }
+    }
+    return false;
+}
+
 bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, finisher finish,
                        bool has_default) noexcept {
     leaves_ = leaves;
@@ -63,17 +77,6 @@ bool multi_wait::start(runnable* frame, leaf** leaves, std::uint32_t count, fini
         if (wait_once()) return true;
     } while (winner() != nothing && !finish_(*this));
     active_ = false;
-    return false;
-}
-
-// Whether the order in which the leaves stand in line can matter.
-bool multi_wait::shares_a_gate() const noexcept {
-    for (std::uint32_t i = 0; i != count_; ++i) {
-        for (std::uint32_t k = 0; k != i; ++k)
-            if (spin_lock* const gate = leaves_[i]->gate();
-                gate != nullptr && gate == leaves_[k]->gate())
-                return true;
-    }
     return false;
 }
 
@@ -115,8 +118,8 @@ bool multi_wait::wait_once() noexcept {
         }
     }
     enlist_one_sided(wakes);
-    if (simulated_chance() != nullptr && state_.load(relaxed) == enlisting && !shares_a_gate())
-        [[unlikely]]
+    if (simulated_chance() != nullptr && state_.load(relaxed) == enlisting &&
+        !some_share_a_gate(leaves_, count_)) [[unlikely]]
         order_was_in_vain();
     give_up();
     std::uint32_t expected = enlisting;

@@ -15,10 +15,11 @@
 //      leaves out those that do not look ready. No leaf of this wait is linked yet, so nobody can
 //      claim it, and committing needs only the counterpart's claim.
 //   2. Enlist, where start() begins: the gates of all rendezvous leaves are taken, each once, in
-//      address order. All leaves are polled again, in the same order but those of channels at one
-//      moment; then these are linked, the gates are released, and the one-sided leaves are linked
-//      one by one, each under its own gate, until one is found ready or the wait is won. When all
-//      stand in line, leaves that must give something up for the wait do so (leaf::give_up()).
+//      address order. All leaves are polled again, in the order in which they are listed
+//      (list_leaves()), those of channels at one moment; then these are linked, the gates are
+//      released, and the one-sided leaves are linked one by one, each under its own gate, until one
+//      is found ready or the wait is won. When all stand in line, leaves that must give something
+//      up for the wait do so (leaf::give_up()).
 //   3. Arm: enlisting -> parked. On success nothing more is touched: another worker may run the
 //   task already. On failure
 //      the winner's gate is passed through once (its completer delivers under it), and the task
@@ -63,6 +64,10 @@ template <class Visit>
     }
     return false;
 }
+
+/// Whether two of the leaves have one gate, so that the order in which they stand in line can
+/// matter; true as well of more leaves than multi_wait::on_stack.
+bool some_share_a_gate(leaf* const* leaves, std::uint32_t count) noexcept;
 
 /// What a simulation is told of an order: that one is about to be drawn, and that the latest, after
 /// which no other has begun, made no difference.
@@ -153,7 +158,6 @@ private:
 
     bool wait_once() noexcept;
     void own_leaves() noexcept;
-    bool shares_a_gate() const noexcept;
     bool poll_together(wake_list& wakes) noexcept;
     void enlist_one_sided(wake_list& wakes) noexcept;
     void give_up() noexcept;
