@@ -303,18 +303,16 @@ private:
                 return true;  // else it was asked once, and does not win again
         }
         order_was_in_vain();
-        return list_leaves();
+        // At random only where the order can matter: elsewhere that would cost a mispredicted
+        // branch for each leaf at each step.
+        list_leaves(false);
+        return some_share_a_gate(self().leaf_list(), self().size()) && list_leaves(true);
     }
 
-    /// For a wait that begins, or starts over: at random where the order can matter. Elsewhere that
-    /// would cost a mispredicted branch for each leaf at each step. False.
-    bool list_leaves() noexcept {
-        listing in_turn{self().leaf_list(), false};
-        self().visit(0, in_turn);
-        if (!some_share_a_gate(self().leaf_list(), self().size())) return false;
-        listing at_random{self().leaf_list(), true};
-        order_begins();
-        return self().visit(0, at_random);
+    bool list_leaves(bool at_random) noexcept {
+        if (at_random) order_begins();
+        listing list{self().leaf_list(), at_random};
+        return self().visit(0, list);
     }
 
     /// It does not yield with what it holds.
@@ -353,7 +351,8 @@ private:
         return detail::finish(enclosing(wait), wait.winner());
     }
     static bool finish_or_list(multi_wait& wait) noexcept {
-        return finish_winner(wait) || static_cast<holder&>(wait).outer.list_leaves();
+        // One that starts over has not been polled before.
+        return finish_winner(wait) || static_cast<holder&>(wait).outer.list_leaves(true);
     }
 
     // A multi_wait that finds the operation around it.

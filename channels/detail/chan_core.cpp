@@ -85,7 +85,10 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
             return attempt::done;
         }
     }
-    if (count_.load(relaxed) == capacity_) return attempt::not_ready;
+    if (count_.load(relaxed) == capacity_) {
+        receivers_wait_.store(false, relaxed);
+        return attempt::not_ready;
+    }
     push(slot);
     return attempt::done;
 }
@@ -110,7 +113,9 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
             return attempt::done;
         }
     }
-    return closed_ ? attempt::closed : attempt::not_ready;
+    if (closed_) return attempt::closed;
+    senders_wait_.store(false, relaxed);
+    return attempt::not_ready;
 }
 
 void chan_core::destroy() noexcept {
@@ -148,7 +153,7 @@ bool chan_core::close() noexcept {
         const std::lock_guard guard(gate_);
         if (std::exchange(closed_, true)) return false;
         plain_ = false;
-        opaque_.store(true, relaxed);
+        over_.store(true, relaxed);
         const auto mark = [](leaf& l) {
             static_cast<chan_leaf&>(l).result = chan_leaf::outcome::closed;
         };
@@ -237,6 +242,7 @@ bool chan_leaf::try_commit() noexcept {
         return chan_core::meet(l, *receiver, here);
     }
     if (c->count_.load(relaxed) == c->capacity_) {
+        c->receivers_wait_.store(false, relaxed);
         c->gate_.stay(here.ticket());
         return sole_start::held;
     }
@@ -260,6 +266,7 @@ bool chan_leaf::try_commit() noexcept {
         return chan_core::meet(l, *sender, here);
     }
     if (c->count_.load(relaxed) == 0) {
+        c->senders_wait_.store(false, relaxed);
         c->gate_.stay(here.ticket());
         return sole_start::held;
     }
@@ -294,7 +301,9 @@ void park_at_channel(chan_leaf& l, std::coroutine_handle<> frame) noexcept {
 
 void chan_leaf::enlist() noexcept {
     if (channel == nullptr) return;
-    (way == direction::send ? channel->senders_ : channel->receivers_).push_back(*this);
+    const bool sends = way == direction::send;
+    (sends ? channel->senders_ : channel->receivers_).push_back(*this);
+    (sends ? channel->senders_wait_ : channel->receivers_wait_).store(true, relaxed);
 }
 
 wait_site chan_leaf::site() const noexcept {

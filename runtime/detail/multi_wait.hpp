@@ -16,10 +16,10 @@
 //      claim it, and committing needs only the counterpart's claim.
 //   2. Enlist, where start() begins: the gates of all rendezvous leaves are taken, each once, in
 //      address order. All leaves are polled again, in the order in which they are listed
-//      (list_leaves()), those of channels at one moment; then these are linked, the gates are
-//      released, and the one-sided leaves are linked one by one, each under its own gate, until one
-//      is found ready or the wait is won. When all stand in line, leaves that must give something
-//      up for the wait do so (leaf::give_up()).
+//      (raced_wait::list_leaves()), those of channels at one moment; then these are linked, the
+//      gates are released, and the one-sided leaves are linked one by one, each under its own gate,
+//      until one is found ready or the wait is won. When all stand in line, leaves that must give
+//      something up for the wait do so (leaf::give_up()).
 //   3. Arm: enlisting -> parked. On success nothing more is touched: another worker may run the
 //   task already. On failure
 //      the winner's gate is passed through once (its completer delivers under it), and the task
