@@ -305,8 +305,9 @@ private:
         order_was_in_vain();
         // At random only where the order can matter: elsewhere that would cost a mispredicted
         // branch for each leaf at each step.
-        list_leaves(false);
-        return some_share_a_gate(self().leaf_list(), self().size()) && list_leaves(true);
+        const bool many = self().size() > multi_wait::on_stack;
+        list_leaves(many);
+        return !many && some_share_a_gate(self().leaf_list(), self().size()) && list_leaves(true);
     }
 
     bool list_leaves(bool at_random) noexcept {

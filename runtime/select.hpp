@@ -4,7 +4,8 @@
 //     if (auto* reply = std::get_if<0>(&got)) …
 //
 // Exactly one case commits; the others have no effect and leave nothing behind. Among cases that
-// are ready at once the choice is uniform. Every operand is evaluated once, losers included (in
+// are ready at once the choice is uniform; of those that become ready in the moment between that
+// choice and the wait, the first is taken. Every operand is evaluated once, losers included (in
 // which order, C++ leaves open). A select enlists without allocating (the run-time form allocates
 // for its cases).
 #pragma once

@@ -49,7 +49,7 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
 [[gnu::always_inline]] void chan_core::push(void* from) noexcept {
     const std::uint32_t n = count_.load(relaxed);
     put(from, n);
-    // release: pairs with the acquire in counts_other_than().
+    // release: pairs with the acquire in may().
     count_.store(n + 1, release);
 }
 
@@ -78,7 +78,7 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
 
 [[gnu::always_inline]] chan_core::attempt chan_core::send_now(void* slot, const worker* here,
                                                               leaf*& woken) noexcept {
-    if (closed_) return attempt::closed;
+    if (closed_.load(relaxed)) return attempt::closed;
     if (!receivers_.empty()) {
         if (chan_leaf* const receiver = serve_first(receivers_, here, woken)) {
             relocate(receiver->slot, slot);
@@ -113,7 +113,7 @@ chan_core* chan_core::make(const element_type& element, std::ptrdiff_t capacity)
             return attempt::done;
         }
     }
-    if (closed_) return attempt::closed;
+    if (closed_.load(relaxed)) return attempt::closed;
     senders_wait_.store(false, relaxed);
     return attempt::not_ready;
 }
@@ -151,9 +151,9 @@ bool chan_core::close() noexcept {
     wake_list wakes;
     {
         const std::lock_guard guard(gate_);
-        if (std::exchange(closed_, true)) return false;
+        if (closed_.load(relaxed)) return false;
+        closed_.store(true, relaxed);
         plain_ = false;
-        over_.store(true, relaxed);
         const auto mark = [](leaf& l) {
             static_cast<chan_leaf&>(l).result = chan_leaf::outcome::closed;
         };
@@ -303,7 +303,8 @@ void chan_leaf::enlist() noexcept {
     if (channel == nullptr) return;
     const bool sends = way == direction::send;
     (sends ? channel->senders_ : channel->receivers_).push_back(*this);
-    (sends ? channel->senders_wait_ : channel->receivers_wait_).store(true, relaxed);
+    (sends ? channel->senders_wait_ : channel->receivers_wait_)
+        .store(channel->capacity_ == 0, relaxed);
 }
 
 wait_site chan_leaf::site() const noexcept {

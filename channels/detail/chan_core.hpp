@@ -163,10 +163,10 @@ private:
     bool may(std::uint32_t n, const atomic<bool>& counterparts_wait) const noexcept {
         // acquire: pairs with the release where the count changes. If a channel was closed before
         // it was drained, who sees it empty sees that it is closed; who sees it full sees what was
-        // done before it was filled.
+        // done before it was filled. That nobody waits tells nothing of what was done before.
         const int differs = count_.load(acquire) != n;
         const int waited_for = counterparts_wait.load(relaxed);
-        return (differs | waited_for | static_cast<int>(over_.load(relaxed))) != 0;
+        return (differs | waited_for | static_cast<int>(closed_.load(relaxed))) != 0;
     }
 
     // Gate held. Inlined in each of their callers, which saves a tenth of a hand-off. `here` is the
@@ -185,10 +185,10 @@ private:
     const std::uint32_t capacity_;
     atomic<std::uint32_t> refs_{1};
     spin_lock gate_{lock_rank::channel};
-    bool plain_;           // under gate_: open, and the elements are words
-    bool closed_ = false;  // under gate_
+    bool plain_;  // under gate_: open, and the elements are words
     // Written under gate_, for those who look without it.
-    atomic<bool> over_{false};            // closed_
+    atomic<bool> closed_{false};
+    // Of a channel without a buffer; else false.
     atomic<bool> senders_wait_{false};    // false: senders_ is empty
     atomic<bool> receivers_wait_{false};  // likewise
     std::uint32_t head_ = 0;              // under gate_

@@ -52,14 +52,14 @@ private:
 }
 
 bool some_share_a_gate(leaf* const* leaves, std::uint32_t count) noexcept {
-    if (count > multi_wait::on_stack) return true;
     for (std::uint32_t i = 1; i < count; ++i) {
+        const spin_lock* gate = nullptr;
         for (std::uint32_t k = 0; k != i; ++k) {
             // One gate is of one kind of source.
             if (leaves[i]->rendezvous != leaves[k]->rendezvous) continue;
-            if (spin_lock* const gate = leaves[i]->gate();
-                gate != nullptr && gate == leaves[k]->gate())
-                return true;
+            if (gate == nullptr) gate = leaves[i]->gate();
+            if (gate == nullptr) break;
+            if (gate == leaves[k]->gate()) return true;
         }
     }
     return false;

@@ -66,7 +66,7 @@ template <class Visit>
 }
 
 /// Whether two of the leaves have one gate, so that the order in which they stand in line can
-/// matter; true as well of more leaves than multi_wait::on_stack.
+/// matter. Compares each with all before it.
 bool some_share_a_gate(leaf* const* leaves, std::uint32_t count) noexcept;
 
 /// What a simulation is told of an order: that one is about to be drawn, and that the latest, after
