@@ -10,10 +10,9 @@
 //
 // The phases
 //   1. Attempt, before the task is suspended (but see stand_in()): the operation polls its leaves
-//   in its order (a select
-//      shuffles its cases, within() asks its two sides in turn), each under its own gate, and
-//      leaves out those that do not look ready. No leaf of this wait is linked yet, so nobody can
-//      claim it, and committing needs only the counterpart's claim.
+//      in its order (a select shuffles its cases, within() asks its two sides in turn), each under
+//      its own gate, and leaves out those that do not look ready. No leaf of this wait is linked
+//      yet, so nobody can claim it, and committing needs only the counterpart's claim.
 //   2. Enlist, where start() begins: the gates of all rendezvous leaves are taken, each once, in
 //      address order. All leaves are polled again, in the order in which they are listed
 //      (raced_wait::list_leaves()), those of channels at one moment; then these are linked, the
