@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <sluice/runtime/select.hpp>
 #include <sluice/runtime/spawn.hpp>
 
 #include "catch.hpp"
