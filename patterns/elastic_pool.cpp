@@ -27,8 +27,8 @@ public:
     void ended() noexcept { works_ = false; }
 
 private:
-    bool works_ =
-        false;  // until it ends by itself; else it is cut with its runtime, or was refused
+    // In its frame, until it ends by itself; else it is cut with its runtime, or was refused.
+    bool works_ = false;
     std::shared_ptr<elastic_core> core_;
     counted count_;
 };

@@ -2,9 +2,11 @@
 #include <sluice/io/tcp.hpp>
 
 #include <array>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <sluice/runtime/select.hpp>
@@ -17,6 +19,20 @@ using namespace loopback;
 using sluice::simulated_network;
 using sluice::task;
 using sluice::io::connect_tcp;
+
+namespace {
+
+/// A connection, or none: on a network that loses what makes it.
+task<std::optional<pair>> connected_by_chance() {
+    const tcp_listener l = listener();
+    auto client = co_await connect_tcp(l.local_address().value());
+    if (!client) co_return std::nullopt;
+    auto server = co_await within(1h, l.accept());
+    if (!server) co_return std::nullopt;
+    co_return pair(std::move(*client), std::move(*server));
+}
+
+}  // namespace
 
 TEST_CASE("simulated network: where nobody listens a connect is refused") {
     on_network([]() -> task<> {
@@ -171,11 +187,8 @@ TEST_CASE("simulated network: when one end has given up, a full writer at the ot
     n.drop = 0.8;
     const auto both_full = []() -> task<int> {
         const std::string text = letters(100);
-        const tcp_listener l = listener();
-        const auto client = co_await connect_tcp(l.local_address().value());
-        if (!client) co_return 0;
-        const auto server = co_await within(1h, l.accept());
-        if (!server) co_return 0;
+        const auto both = co_await connected_by_chance();
+        if (!both) co_return 0;
         auto writer = sluice::spawn(
             [](const tcp_stream* to, std::string_view bytes) -> task<std::error_code> {
                 const auto all = co_await to->write_all(bytes);
@@ -183,11 +196,11 @@ TEST_CASE("simulated network: when one end has given up, a full writer at the ot
                 const auto more = co_await within(10h, to->write(bytes));
                 co_return more.error();
             },
-            &*client, text);
-        const auto all = co_await server->write_all(text);
+            &both->client, text);
+        const auto all = co_await both->server.write_all(text);
         EXPECT(all.has_value());
         co_await sluice::sleep_for(5h);
-        const auto more = co_await within(10h, server->write(text));
+        const auto more = co_await within(10h, both->server.write(text));
         if (!EXPECT(!more)) co_return 0;
         const std::error_code there = co_await writer.join();
         // Not the deadline of within(), which is the same condition.
@@ -512,21 +525,18 @@ TEST_CASE("simulated network: a writer learns of it when the news of room in the
     n.buffer = 100;
     n.drop = 0.8;
     const auto full_until_read = []() -> task<int> {
-        const tcp_listener l = listener();
-        const auto client = co_await connect_tcp(l.local_address().value());
-        if (!client) co_return 0;
-        const auto server = co_await within(1h, l.accept());
-        if (!server) co_return 0;
+        const auto both = co_await connected_by_chance();
+        if (!both) co_return 0;
         auto writer = sluice::spawn(
             [](const tcp_stream* to) -> task<bool> {
                 const std::string text = letters(300);
                 const auto sent = co_await to->write_all(text);
                 co_return sent.has_value();
             },
-            &*client);
+            &both->client);
         std::array<char, 100> buffer;
         while (true) {
-            const auto got = co_await within(10h, server->read(buffer));
+            const auto got = co_await within(10h, both->server.read(buffer));
             if (!got || *got == 0) break;
         }
         const bool all = co_await writer.join();

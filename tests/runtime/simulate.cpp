@@ -279,42 +279,31 @@ TEST_CASE("explore: finds an order that loses an update, and names the seed that
 
 namespace {
 
+task<int> look(sluice::mutex* m, const int* balance) {
+    const auto guard = co_await m->lock();
+    co_return *balance;
+}
+
 // The bug: what was read under the lock is written under the next one.
 task<> deposit(sluice::mutex* m, int* balance) {
-    int seen = 0;
-    {
-        const auto guard = co_await m->lock();
-        seen = *balance;
-    }
+    const int seen = co_await look(m, balance);
     const auto guard = co_await m->lock();
     *balance = seen + 1;
 }
 
 /// The second lock is bounded, raced, and raced at run time.
 task<> deposit_within(sluice::mutex* m, int* balance) {
-    int seen = 0;
-    {
-        const auto guard = co_await m->lock();
-        seen = *balance;
-    }
+    const int seen = co_await look(m, balance);
     const auto guard = co_await within(sluice::background(), m->lock());
     *balance = seen + 1;
 }
 task<> deposit_in_select(sluice::mutex* m, int* balance) {
-    int seen = 0;
-    {
-        const auto guard = co_await m->lock();
-        seen = *balance;
-    }
+    const int seen = co_await look(m, balance);
     const auto guard = co_await select(m->lock(), sluice::sleep_for(1h));
     *balance = seen + 1;
 }
 task<> deposit_in_cases(sluice::mutex* m, int* balance) {
-    int seen = 0;
-    {
-        const auto guard = co_await m->lock();
-        seen = *balance;
-    }
+    const int seen = co_await look(m, balance);
     sluice::mutex_guard guard(nullptr);
     std::vector<sluice::select_case> cases;
     cases.push_back(sluice::select_case(m->lock(), guard));
