@@ -1,5 +1,7 @@
 #include <sluice/runtime/context.hpp>
 
+#include <algorithm>
+
 #include <sluice/runtime/detail/scheduler.hpp>
 
 namespace sluice {
@@ -23,6 +25,7 @@ std::pair<context, CancelFunction> cancellable(const context& parent) {
 
 std::pair<context, cancel_function> expiring(const context& parent, std::int64_t at,
                                              std::int64_t now, failure cause) {
+    at = std::min(at, context_node::no_deadline - 1);
     if (deadline_of(parent) < at) return cancellable<cancel_function>(parent);
     detail::worker& here = detail::require_worker("a context with a deadline");
     auto* const node = detail::below(parent, detail::make_pooled<detail::deadline_canceller>(

@@ -126,9 +126,13 @@ TEST_CASE("context: a timeout without end does not overflow") {
     on_real_workers([]() -> task<> {
         auto [ctx, cancel] = sluice::with_timeout(background(), std::chrono::nanoseconds::max());
         auto [longer, stop] = sluice::with_timeout(background(), std::chrono::hours::max());
+        auto [latest, halt] =
+            sluice::with_deadline(background(), std::chrono::steady_clock::time_point::max());
         co_await sluice::yield();
         EXPECT(!ctx.err());
         EXPECT(!longer.err());
+        EXPECT(!latest.err());
+        EXPECT(ctx.deadline() && longer.deadline() && latest.deadline());
         cancel();
         EXPECT(ctx.err() == errc::canceled);
         auto [past, drop] = sluice::with_timeout(background(), std::chrono::hours::min());
