@@ -2,10 +2,11 @@
 //   The loop takes all that is ready out of the queues of its one worker into a list, draws one,
 //   and runs it with a short slice, drawn too, so that a task may have to let others go first at
 //   any step. Where all orders are tried, a slice is one step, and the task goes on with the next
-//   one unless it is preempted. When nothing is ready the clock moves to the earliest timer; those
-//   that are due then are drawn, too, one by one, among what is ready. What the network (io/)
-//   brings comes by timers and then stands in the same list. The workers of real runtimes pay
-//   nothing for this: the loop uses their queues, timers and slices as they are.
+//   one unless it is preempted. When nothing is ready those have their turn that wait for that
+//   (quiescence()); then the clock moves to the earliest timer; those that are due then are drawn,
+//   too, one by one, among what is ready. What the network (io/) brings comes by timers and then
+//   stands in the same list. The workers of real runtimes pay nothing for this: the loop uses their
+//   queues, timers and slices as they are.
 #include <sluice/runtime/simulate.hpp>
 
 #include <algorithm>
@@ -61,6 +62,7 @@ private:
 
     void loop();
     void move_clock(std::int64_t to);
+    void take_quiet();
     bool leaps_to(std::int64_t earliest);
     runnable* take_drawn(bool timer_due);
     runnable* take_enumerated(bool timer_due);
@@ -103,6 +105,7 @@ void simulation_loop::run(std::uint64_t seed, task<> main) {
     loop();
     const bool endless = steps > max_steps_;
     const bool stuck = !scheduler_.finished() && !scheduler_.stopping();
+    take_quiet();
     for (runnable* const r : ready_) worker_.make_last(r);
     ready_.clear();
     std::vector<task_info> left = scheduler_.cut();
@@ -133,7 +136,11 @@ void simulation_loop::loop() {
             }
             continue;
         }
-        if (earliest == timer_queue::never) {
+        if (driver_.until_quiet != nullptr) {
+            take_quiet();
+            continue;
+        }
+        if (earliest == timer_queue::never || !worker_.timers().attended()) {
             if (cancel_ == nullptr || steps + 1 >= cancel_step_ || stood_still) return;
             stood_still = true;
             (*cancel_)();
@@ -146,6 +153,13 @@ void simulation_loop::loop() {
 void simulation_loop::move_clock(std::int64_t to) {
     clock = to;
     choices_.note(static_cast<std::uint64_t>(to));
+}
+
+void simulation_loop::take_quiet() {
+    while (driver_.until_quiet != nullptr) {
+        ready_.push_back(driver_.until_quiet);
+        driver_.until_quiet = driver_.until_quiet->next;
+    }
 }
 
 // Whether time goes on, though tasks are ready.
@@ -216,6 +230,16 @@ std::string in_words(std::uint64_t seed) {
 }
 
 }  // namespace
+
+void require_simulation(const char* what) {
+    if (!require_worker(what).owner().simulated())
+        throw std::logic_error(std::string("sluice: ") + what + " is for simulations");
+}
+
+[[gnu::noinline]] void run_when_quiet(runnable* r) noexcept {
+    auto& driver = static_cast<simulated_driver&>(this_threads_worker->io());
+    r->next = std::exchange(driver.until_quiet, r);
+}
 
 void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* program) {
     for_each_seed(s, [&](std::uint64_t seed) {

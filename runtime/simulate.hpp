@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -125,6 +126,24 @@ private:
 
 namespace detail {
 
+/// Throws std::logic_error unless a task of a simulation calls it.
+void require_simulation(const char* what);
+
+/// In a simulation: it runs when nothing else can before time goes on.
+void run_when_quiet(runnable* r) noexcept;
+
+struct [[nodiscard]] quiescence_awaiter {
+    using sluice_awaitable = void;
+    quiescence_awaiter() noexcept {}
+    bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
+        frame.promise().runs_again();
+        run_when_quiet(runnable::from_frame(frame));
+    }
+    void await_resume() const noexcept {}
+};
+
 /// Calls once(program, seed) for each seed, as explore() says.
 void explore_seeds(const simulation& s, void (*once)(void*, std::uint64_t), void* program);
 
@@ -154,6 +173,16 @@ template <class F, class... Args>
 detail::run_result<F, Args...> simulate(simulation s, F&& fn, Args&&... args) {
     return simulator(s.max_steps, s.network, s.leap)
         .run(s.seed, std::forward<F>(fn), std::forward<Args>(args)...);
+}
+
+/// co_await quiescence(), in a task of a simulation: all others run on until each of them waits,
+/// for a later time or for what only somebody else can do, before this one does. Time stands still
+/// meanwhile. So a test says "now it has happened, or does not happen by itself"; it is what
+/// synctest.Wait is in Go. Several who wait so at the same time go on together. Throws
+/// std::logic_error elsewhere: of real tasks nobody knows that much.
+inline auto quiescence() {
+    detail::require_simulation("quiescence()");
+    return detail::quiescence_awaiter();
 }
 
 /// Simulates fn() with one seed after the other. The first that fails ends it with

@@ -5,7 +5,11 @@
 //   At most one tick is pending; while somebody waits none is.
 //   fire() runs under the timer queue's gate and then takes gate_. stop() and reset() first take
 //   the node out of the queue (after that no fire() is under way) and then drop what is pending: no
-//   stale tick can be received after them. control_ makes stop() and reset() exclude each other.
+//   stale tick can be received after them. control_ makes stop(), reset() and catch_up() exclude
+//   each other.
+//   A tick whose time has come is there for who races it, also before a worker has come to run its
+//   timers: catch_up() fires it. (Who waits for it alone gets it then.)
+//   The node is unattended while nobody waits: a ticker alone keeps no program going.
 // Lock order: control_, the timer queue's gate, gate_.
 #pragma once
 
@@ -34,12 +38,19 @@ public:
     /// True: it was running, or a tick was pending.
     bool stop() noexcept;
 
+    /// Fires if it is due. On a worker only.
+    void catch_up() noexcept;
+
     spin_lock& gate() noexcept { return gate_; }
 
     // Gate held.
     bool pending() const noexcept { return pending_ != none; }
     std::int64_t take() noexcept { return std::exchange(pending_, none); }
-    void enlist(leaf& l) noexcept { waiters_.push_back(l); }
+    void enlist(leaf& l) noexcept {
+        waiters_.push_back(l);
+        note_waiters();
+    }
+    void note_waiters() noexcept { unattended.store(waiters_.empty(), relaxed); }
 
 private:
     static constexpr std::int64_t none = -1;
@@ -49,6 +60,9 @@ private:
 
     spin_lock control_{lock_rank::ticker_control};
     std::int64_t period_ = 0;  // written under control_ while the timer is not in a queue
+    // When it fires next. Written by fire(), or under control_ while the timer is not in a queue;
+    // a hint for others.
+    atomic<std::int64_t> next_;
     spin_lock gate_{lock_rank::ticker};
     std::int64_t pending_ = none;  // under gate_
     wait_queue waiters_;           // under gate_
@@ -65,7 +79,12 @@ public:
         due = source_.take();
         return true;
     }
+    bool try_commit() noexcept override {
+        source_.catch_up();
+        return leaf::try_commit();
+    }
     void enlist() noexcept override { source_.enlist(*this); }
+    void retract() noexcept override;
     wait_site site() const noexcept override { return {"recv on a timer", &source_}; }
 
     std::int64_t due = 0;
@@ -87,6 +106,8 @@ private:
     tick_leaf leaf_;
 };
 
+[[noreturn]] void throw_moved_from_timer();
+
 /// Sole owner of a tick_source, which stays in place.
 class tick_owner {
 public:
@@ -101,8 +122,12 @@ public:
     ~tick_owner() {
         if (source_ != nullptr) destroy_pooled(source_);
     }
-    tick_source& operator*() const noexcept { return *source_; }
-    tick_source* operator->() const noexcept { return source_; }
+    /// Throws std::logic_error if it was moved from.
+    tick_source& operator*() const {
+        if (source_ == nullptr) throw_moved_from_timer();
+        return *source_;
+    }
+    bool stop() const noexcept { return source_ != nullptr && source_->stop(); }
 
 private:
     tick_source* source_;

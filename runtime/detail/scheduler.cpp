@@ -192,7 +192,8 @@ std::int64_t scheduler::num_tasks() const noexcept {
 bool scheduler::nothing_pending() const noexcept {
     std::int64_t io = outside_io_waits_.load(acquire);
     for (const auto& w : workers_) {
-        if (w->timers().earliest() != timer_queue::never) return false;
+        timer_queue& timers = w->timers();
+        if (timers.earliest() != timer_queue::never && timers.attended()) return false;
         io += w->io_waits.get();
     }
     if (io != 0 || outside_.load(acquire) != 0) return false;

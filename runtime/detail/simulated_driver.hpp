@@ -7,6 +7,7 @@
 #include <memory>
 
 #include <sluice/runtime/detail/choice_tree.hpp>
+#include <sluice/runtime/detail/runnable.hpp>
 #include <sluice/runtime/detail/seam.hpp>
 #include <sluice/runtime/driver.hpp>
 #include <sluice/runtime/simulate.hpp>
@@ -99,6 +100,7 @@ public:
 
     const simulated_network options;
     simulation_choices choices;
+    runnable* until_quiet = nullptr;  // they run when nothing else can before time goes on
     std::unique_ptr<network> net;
 };
 

@@ -95,6 +95,30 @@ void timer_queue::remove(timer_node& node) noexcept {
     node.position = timer_node::out;
 }
 
+// Gate held.
+runnable* timer_queue::run_one(timer_node& node, wake_list& wakes) noexcept {
+    remove(node);
+    runnable* const r = node.expired(node, wakes);
+    publish_earliest();
+    return r;
+}
+
+void timer_queue::run_if_due(timer_node& node, std::int64_t time) noexcept {
+    wake_list wakes;
+    {
+        const std::lock_guard guard(gate_);
+        if (node.position == timer_node::out || node.when > time) return;
+        run_one(node, wakes);
+    }
+    wakes.wake_all();
+}
+
+bool timer_queue::attended() noexcept {
+    const std::lock_guard guard(gate_);
+    return std::any_of(heap_.begin(), heap_.end(),
+                       [](const entry& e) { return !e.node->unattended.load(relaxed); });
+}
+
 bool timer_queue::cancel(timer_node& node) noexcept {
     const std::lock_guard guard(gate_);
     if (node.position == timer_node::out) return false;

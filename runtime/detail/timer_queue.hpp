@@ -46,6 +46,7 @@ struct timer_node {
     std::int64_t when = 0;         // nanoseconds of now(); constant while in a queue
     timer_queue* queue = nullptr;  // the last one it was in
     std::uint32_t position = out;
+    atomic<bool> unattended{false};  // nobody waits for what its action does
 };
 
 class timer_queue {
@@ -76,10 +77,16 @@ public:
     /// Takes the gate. True: the node was in the queue, and its action has not run and will not.
     bool cancel(timer_node& node) noexcept;
 
+    /// Takes the gate. Whether somebody waits for one of the nodes.
+    bool attended() noexcept;
+
     /// Runs the action of every node that is due at `time`; calls ready(runnable) for what they
     /// return, after the gate is released.
     template <class Ready>
     std::uint32_t run_due(std::int64_t time, Ready ready);
+
+    /// The same for that node, whose action gives nothing to run, if it is in the queue and due.
+    void run_if_due(timer_node& node, std::int64_t time) noexcept;
 
     /// The same for one of the nodes that are due, if there is one: any, as choose(n) decides,
     /// which gives a number below n.
@@ -94,6 +101,7 @@ private:
     static constexpr std::uint32_t arity = 4;
 
     void remove(timer_node& node) noexcept;  // whoever calls it publishes
+    runnable* run_one(timer_node& node, wake_list& wakes) noexcept;
     void place(std::uint32_t i, entry e) noexcept;
     void sift_up(std::uint32_t i, entry e) noexcept;
     void sift_down(std::uint32_t i, entry e) noexcept;
@@ -153,10 +161,7 @@ void timer_queue::run_one_due(std::int64_t time, Choose choose, Ready ready) {
     {
         const std::lock_guard guard(gate_);
         if (heap_.empty() || heap_.front().when > time) return;  // it has been removed meanwhile
-        timer_node& node = *heap_[due_entry(time, choose)].node;
-        remove(node);
-        r = node.expired(node, wakes);
-        publish_earliest();
+        r = run_one(*heap_[due_entry(time, choose)].node, wakes);
     }
     wakes.wake_all();
     if (r != nullptr) ready(r);
