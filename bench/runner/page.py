@@ -30,14 +30,18 @@ def write_page(path, rows, options):
     path.write_text(f"{before}{BEGIN}\n{figures}\n{END}{after}", encoding="utf-8")
 
 
+def go_version():
+    told = subprocess.run(["go", "version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"go([\d.]+)", told)
+    return version[1] if version else "-"
+
+
 def conditions(options):
     cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    go = subprocess.run(["go", "version"], capture_output=True, text=True, check=False).stdout
-    version = re.search(r"go([\d.]+)", go)
     kernel = ".".join(platform.release().split(".")[:2])
     today = datetime.date.today().isoformat()
     return (f"{cpu[1] if cpu else platform.machine()}, Linux {kernel}, "
-            f"Go {version[1] if version else '-'}, {options.workers} workers on as many processors, "
+            f"Go {go_version()}, {options.workers} workers on as many processors, "
             f"medians of {options.repetitions}, {today}.")
 
 
