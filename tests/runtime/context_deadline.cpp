@@ -196,6 +196,27 @@ TEST_CASE("context 3.16: children that expired leave a parent that lives long") 
     });
 }
 
+TEST_CASE(
+    "context: new ones, with values and functions after them, take the memory of earlier ones") {
+    run_on(1, []() -> task<> {
+        const sluice::context_key<int> key;
+        std::size_t before = 0;
+        for (int i = 0; i != 1'000; ++i) {
+            if (i == 100) before = blocks_carved();
+            auto [ctx, cancel] = sluice::with_cancel(background());
+            const context valued = with_value(ctx, key, i);
+            auto [timed, cancel_timed] = sluice::with_timeout(valued, 1h);
+            const auto stop = after_func(timed, [] { EXPECT(false); });
+            EXPECT(stop());
+            const auto runs = after_func(timed, [] {});
+            cancel();
+            co_await timed.done();
+            co_await sluice::yield();  // the function has run
+        }
+        EXPECT(blocks_carved() == before);
+    });
+}
+
 TEST_CASE("context 3.16: cancelling stops the timer") {
     for (const unsigned workers : {1u, 2u}) {
         const auto begin = std::chrono::steady_clock::now();

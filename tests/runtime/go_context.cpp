@@ -1,6 +1,8 @@
 // What Go's own tests of contexts assert beyond the numbered promises: see docs/go-tests.md.
 #include <sluice/runtime/context.hpp>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +12,9 @@
 #include <vector>
 
 #include <sluice/runtime/select.hpp>
+#include <sluice/runtime/sleep.hpp>
+#include <sluice/runtime/spawn.hpp>
+#include <sluice/runtime/sync/wait_group.hpp>
 
 #include "is_done.hpp"
 #include "support.hpp"
@@ -20,6 +25,7 @@ using sluice::context;
 using sluice::context_key;
 using sluice::errc;
 using sluice::task;
+using sluice::wait_group;
 
 namespace {
 
@@ -101,21 +107,45 @@ TEST_CASE("context: a parent that ends takes children of every kind with it, thr
         auto [plain, cancel_plain] = with_cancel(parent);
         const context valued = with_value(parent, key, 1);
         auto [timed, cancel_timed] = with_timeout(valued, 1000h);
+        std::atomic<bool> called = false;
+        wait_group after;
+        after.add(1);
+        const auto stop = after_func(parent, [&called, &after] {
+            called = true;
+            after.done();
+        });
         const std::vector<context> family{parent, plain, valued, timed};
         for (const context& c : family) {
             const bool done = co_await is_done(c);
-            EXPECT(!done);
+            EXPECT(!done && !c.err());
         }
+        EXPECT(!called);
         cancel();
         for (const context& c : family) {
             const bool done = co_await is_done(c);
             EXPECT(done);
             EXPECT(c.err() == errc::canceled);
         }
+        EXPECT(!stop());
+        co_await after.wait();
+        EXPECT(called);
         const context late = with_value(parent, key, 2);
         const bool born_done = co_await is_done(late);
         EXPECT(born_done);
         EXPECT(late.err() == errc::canceled);
+    });
+}
+
+TEST_CASE("context: one with a timeout below another, cancelled before either, is canceled") {
+    on_workers([]() -> task<> {
+        auto [parent, cancel_parent] = with_timeout(background(), 1s);
+        auto [child, cancel] = with_timeout(parent, 1000h);
+        cancel();
+        const bool done = co_await is_done(child);
+        const bool parent_done = co_await is_done(parent);
+        EXPECT(done);
+        EXPECT(child.err() == errc::canceled);
+        EXPECT(!parent_done && !parent.err());
     });
 }
 
@@ -131,5 +161,94 @@ TEST_CASE("context: a child that ends leaves its parent and its brothers alone")
         EXPECT(child_done);
         EXPECT(!parent_done && !parent.err());
         EXPECT(!brother_done && !brother.err());
+    });
+}
+
+TEST_CASE("context 3.17: a child whose canceller waits for its parent's end ends with the parent") {
+    on_workers([]() -> task<> {
+        for (int round = 0; round != 50; ++round) {
+            auto [parent, cancel] = with_cancel(background());
+            auto [child, cancel_child] = with_cancel(parent);
+            wait_group canceller;
+            canceller.go(
+                [](context above, sluice::cancel_function below) -> task<> {
+                    co_await above.done();
+                    below();
+                },
+                parent, std::move(cancel_child));
+            if (round % 2 == 0) co_await sluice::yield();  // it waits already, or comes too late
+            cancel();
+            co_await child.done();
+            EXPECT(child.err() == errc::canceled);
+            co_await canceller.wait();
+        }
+    });
+}
+
+TEST_CASE(
+    "context 3.17: a child's cancel as what its parent's end calls, and the other way round") {
+    on_workers([]() -> task<> {
+        for (int round = 0; round != 50; ++round) {
+            auto [parent, cancel] = with_cancel(background());
+            auto [child, cancel_child] = with_cancel(parent);
+            if (round % 2 == 0) {
+                const auto stop = after_func(parent, std::move(cancel_child));
+                cancel();
+            } else {
+                const auto stop = after_func(child, std::move(cancel));
+                cancel_child();
+            }
+            co_await parent.done();
+            co_await child.done();
+            EXPECT(child.err() == errc::canceled);
+        }
+    });
+}
+
+TEST_CASE("context 3.17: a tree in which each context is cancelled by a task of its own ends") {
+    const std::uint64_t seed = test_seed();
+    CAPTURE(seed);
+    on_workers([seed]() -> task<> {
+        std::minstd_rand random(static_cast<unsigned>(seed));
+        std::vector<std::pair<context, sluice::cancel_function>> tree;
+        tree.push_back(with_cancel(background()));
+        for (std::size_t above = 0; tree.size() < 100; ++above) {
+            for (int i = 0; i != 4; ++i) tree.push_back(with_cancel(tree[above].first));
+        }
+        std::vector<std::size_t> order(tree.size());
+        for (std::size_t i = 0; i != order.size(); ++i) order[i] = i;
+        std::shuffle(order.begin(), order.end(), random);
+        wait_group all;
+        for (const std::size_t i : order) all.go([cancel = &tree[i].second] { (*cancel)(); });
+        std::shuffle(order.begin(), order.end(), random);
+        for (const std::size_t i : order) {
+            co_await tree[i].first.done();
+            EXPECT(tree[i].first.err() == errc::canceled);
+        }
+        co_await all.wait();
+    });
+}
+
+TEST_CASE("context: no kind of context costs a task, made, cancelled or expired") {
+    on_workers([]() -> task<> {
+        const context_key<int> key;
+        const std::size_t before = sluice::num_tasks();
+        auto [parent, cancel] = with_cancel(background());
+        auto [caused, cancel_caused] = with_cancel_cause(parent);
+        const context valued = with_value(caused, key, 1);
+        auto [timed, cancel_timed] = with_timeout(valued, 1000h);
+        auto [below, cancel_below] = with_cancel(timed);
+        auto [expired, cancel_expired] = with_timeout(below, 0s);
+        const context free = without_cancel(below);
+        EXPECT(sluice::num_tasks() == before);
+        cancel_below();
+        EXPECT(sluice::num_tasks() == before);
+        auto [soon, cancel_soon] = with_timeout(valued, 1us);
+        co_await soon.done();
+        cancel();
+        auto [late, cancel_late] = with_cancel(below);
+        EXPECT(late.err() == errc::canceled);
+        EXPECT(free.value(key) != nullptr);
+        EXPECT(sluice::num_tasks() == before);
     });
 }
