@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -82,6 +83,19 @@ TEST_CASE("runtime 11.1: the same for a task of a wait_group") {
     });
     CHECK(aborts_saying(end, "in a group"));
     CHECK(end.errors.find("thrower") != std::string::npos);
+}
+
+TEST_CASE("wait_group: nobody gets past wait because a task of it threw: the process ends first") {
+    const child_end end = run_child([] {
+        sluice::run(with_workers(2), []() -> task<> {
+            sluice::wait_group group;
+            group.go(thrower, "in a group");
+            co_await group.wait();
+            std::fputs("past wait\n", stderr);
+        });
+    });
+    CHECK(aborts_saying(end, "in a group"));
+    CHECK(end.errors.find("past wait") == std::string::npos);
 }
 
 TEST_CASE("runtime 11.1: the same for a task of class runtime") {

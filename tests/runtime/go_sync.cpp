@@ -7,13 +7,18 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <sluice/channels/chan.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/cond.hpp>
 #include <sluice/runtime/sync/mutex.hpp>
+#include <sluice/runtime/sync/once.hpp>
+#include <sluice/runtime/sync/pool.hpp>
+#include <sluice/runtime/sync/semaphore.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
 #include "child.hpp"
@@ -227,6 +232,121 @@ TEST_CASE("cond: a broadcast that races with a new waiter wakes the one who wait
     });
 }
 
+TEST_CASE("cond 4.2: a newcomer does not take the wakeup of one who was signalled before it came") {
+    on_workers([]() -> task<> {
+        constexpr int newcomers = 100;
+        mutex mu;
+        cond changed(mu);
+        const auto running = make_chan<>(newcomers);
+        const auto awake = make_chan<int>(newcomers);
+        wait_group all;
+        for (int i = 0; i < newcomers; ++i) {
+            all.go(
+                [](mutex* m, cond* c, chan<> waits, chan<int> woken, int me) -> task<> {
+                    auto guard = co_await m->lock();
+                    co_await waits.send();
+                    co_await c->wait(guard);
+                    co_await woken.send(me);
+                },
+                &mu, &changed, running, awake, i);
+            if (i > 0) {
+                const auto before = co_await awake.recv();
+                EXPECT(before == i - 1);
+            }
+            static_cast<void>(co_await running.recv());
+            const auto guard = co_await mu.lock();  // so it waits
+            changed.signal();
+        }
+        co_await all.wait();
+    });
+}
+
+namespace {
+
+// Waiters that wait again and again.
+struct audience {
+    mutex mu;
+    cond changed{mu};
+    chan<int> running;
+    chan<int> awake;
+    bool over = false;
+
+    explicit audience(int size) : running(make_chan<int>(size)), awake(make_chan<int>(size)) {}
+};
+
+task<> attend(audience* a, int me) {
+    auto guard = co_await a->mu.lock();
+    while (!a->over) {
+        co_await a->running.send(me);
+        co_await a->changed.wait(guard);
+        co_await a->awake.send(me);
+    }
+}
+
+task<> broadcast_to(int waiters, int rounds) {
+    audience a(waiters);
+    wait_group all;
+    for (int i = 0; i < waiters; ++i) all.go(attend, &a, i);
+    for (int round = 1; round <= rounds; ++round) {
+        // For ever, unless all of them wait again.
+        for (int i = 0; i < waiters; ++i) static_cast<void>(co_await a.running.recv());
+        {
+            const auto guard = co_await a.mu.lock();
+            a.over = round == rounds;
+            EXPECT(!a.awake.try_recv());
+            a.changed.broadcast();
+        }
+        std::vector<bool> seen(static_cast<std::size_t>(waiters));
+        for (int i = 0; i < waiters; ++i) {
+            const auto who = co_await a.awake.recv();
+            const auto place = static_cast<std::size_t>(*who);
+            EXPECT(!seen[place]);
+            seen[place] = true;
+        }
+    }
+    co_await all.wait();
+    EXPECT(!a.running.try_recv());
+}
+
+}  // namespace
+
+TEST_CASE("cond 4.2: a broadcast wakes each of 200 who wait again and again once in a round") {
+    on_real_workers([]() -> task<> { return broadcast_to(200, 200); });
+    simulated([]() -> task<> { return broadcast_to(20, 20); });
+}
+
+TEST_CASE("cond: in virtual time a wait takes as long as what signals or broadcasts sleeps") {
+    simulated([]() -> task<> {
+        const auto wait_for_it = [](mutex* m, cond* c) -> task<> {
+            auto guard = co_await m->lock();
+            co_await c->wait(guard);
+        };
+        mutex mu;
+        cond changed(mu);
+        wait_group all;
+        const auto start = now();
+        all.go(
+            [](mutex* m, cond* c) -> task<> {
+                co_await sleep_for(1ms);
+                {
+                    const auto guard = co_await m->lock();
+                    c->signal();
+                }
+                co_await sleep_for(1ms);
+                const auto guard = co_await m->lock();
+                c->broadcast();
+            },
+            &mu, &changed);
+        co_await wait_for_it(&mu, &changed);
+        EXPECT(now() == start + 1ms);
+        all.go(wait_for_it, &mu, &changed);
+        co_await wait_for_it(&mu, &changed);
+        EXPECT(now() == start + 2ms);
+        co_await all.wait();
+        EXPECT(now() == start + 2ms);
+    });
+}
+
 TEST_CASE("wait_group: those who wait go on with the last done, and not before") {
     on_workers([]() -> task<> {
         constexpr int tasks = 16;
@@ -279,4 +399,19 @@ TEST_CASE("wait_group 4.2: whom zero has released stays so, if it is used again 
             co_await group.wait();
         }
     });
+}
+
+namespace {
+
+template <class... Ts>
+constexpr bool stay_where_they_are =
+    (!(std::is_copy_constructible_v<Ts> || std::is_copy_assignable_v<Ts> ||
+       std::is_move_constructible_v<Ts> || std::is_move_assignable_v<Ts>) &&
+     ...);
+
+}  // namespace
+
+TEST_CASE("sync: what tasks wait on can be neither copied nor moved") {
+    STATIC_REQUIRE(
+        stay_where_they_are<mutex, rw_mutex, cond, wait_group, semaphore, once, pool<int>>);
 }

@@ -163,6 +163,37 @@ TEST_CASE("once_value: what it was made with is gone when the value is there") {
     });
 }
 
+TEST_CASE("once: what its function held is gone when it has failed, too") {
+    on_workers([]() -> task<> {
+        const auto token = std::make_shared<int>(3);
+        const auto fails = [token]() -> int { throw std::runtime_error("no value"); };
+        const auto waits_and_fails = [](std::shared_ptr<int> held) -> task<> {
+            co_await sluice::yield();
+            throw std::runtime_error(std::to_string(*held));
+        };
+        const long held = token.use_count();
+        sluice::once_value value(fails);
+        sluice::once o;
+        EXPECT(token.use_count() == held + 1);
+        for (int i = 0; i != 2; ++i) {
+            int failed = 0;
+            try {
+                static_cast<void>(co_await value());
+            } catch (const std::runtime_error&) {
+                ++failed;
+            }
+            EXPECT(token.use_count() == held);
+            try {
+                co_await o.call(waits_and_fails, token);
+            } catch (const std::runtime_error&) {
+                ++failed;
+            }
+            EXPECT(failed == 2);
+            EXPECT(token.use_count() == held);
+        }
+    });
+}
+
 TEST_CASE("once: outside of a task it is an error") {
     sluice::once o;
     CHECK_THROWS_AS(static_cast<void>(o.call([] {})), std::logic_error);
