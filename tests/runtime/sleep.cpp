@@ -4,6 +4,7 @@
 #include <chrono>
 #include <vector>
 
+#include <sluice/channels/chan.hpp>
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/simulate.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
@@ -126,6 +127,30 @@ TEST_CASE("sleep_until: a later sleeper does not wake before its time because of
                 start + i * 37 % 100 * 50us);
         }
         co_await group.wait();
+    });
+}
+
+namespace {
+
+task<> start_the_next(int left, sluice::chan<> end) {
+    co_await sluice::sleep_for(0s);
+    if (left == 0) {
+        co_await end.send();
+    } else {
+        sluice::go(start_the_next, left - 1, end);
+        co_await sluice::sleep_for(1s);
+    }
+}
+
+}  // namespace
+
+TEST_CASE("sleep_for: ten tasks that each start the next and then sleep hold up none of them") {
+    simulated([]() -> task<> {
+        const auto start = sluice::now();
+        const auto end = sluice::make_chan<>();
+        sluice::go(start_the_next, 10, end);
+        static_cast<void>(co_await end.recv());
+        EXPECT(sluice::now() == start);
     });
 }
 
