@@ -12,6 +12,7 @@
 #include <sluice/channels/after.hpp>
 #include <sluice/channels/chan.hpp>
 #include <sluice/channels/ticker.hpp>
+#include <sluice/runtime/context.hpp>
 #include <sluice/runtime/select.hpp>
 #include <sluice/runtime/sleep.hpp>
 #include <sluice/runtime/spawn.hpp>
@@ -144,6 +145,69 @@ TEST_CASE("timer: a reset moves the firing, and says whether there was one to mo
         EXPECT(!t.reset(50ms));
         const auto again = co_await t.recv();
         EXPECT(again == start + 4s + 50ms);
+    });
+}
+
+TEST_CASE("timer: resets after a firing, and before one, each count from their moment") {
+    simulated([]() -> task<> {
+        const auto start = now();
+        const timer t(1s);
+        const auto first = co_await t.recv();
+        EXPECT(first == start + 1s);
+        EXPECT(!t.reset(2s));
+        const auto second = co_await t.recv();
+        EXPECT(second == start + 3s);
+        EXPECT(!t.reset(3s));
+        co_await sleep_for(1s);
+        EXPECT(t.reset(3s));
+        const auto third = co_await t.recv();
+        EXPECT(third == start + 7s);
+        EXPECT(now() == start + 7s);
+    });
+}
+
+TEST_CASE("timer: a reset to no time at all reaches who waits in a select, and nobody hangs") {
+    simulated([]() -> task<> {
+        const timer t(0s);
+        int fired = 0;
+        auto [ctx, cancel] = with_cancel(background());
+        wait_group receiver;
+        receiver.go(
+            [](const timer* from, context until, int* count) -> task<> {
+                for (;;) {
+                    const auto got = co_await select(until.done(), from->recv());
+                    if (got.index() == 0) break;
+                    ++*count;
+                }
+            },
+            &t, ctx, &fired);
+        co_await sleep_for(1ns);  // until all others wait
+        EXPECT(fired == 1);
+        EXPECT(!t.reset(0s));
+        co_await sleep_for(1ns);
+        EXPECT(fired == 2);
+        cancel();
+        co_await receiver.wait();
+    });
+}
+
+TEST_CASE("sleep_for: a task that a sleeper starts sleeps in the same time") {
+    simulated([]() -> task<> {
+        int steps = 0;
+        go(
+            [](int* n) -> task<> {
+                co_await sleep_for(1s);
+                ++*n;
+                go(
+                    [](int* m) -> task<> {
+                        co_await sleep_for(1s);
+                        ++*m;
+                    },
+                    n);
+            },
+            &steps);
+        co_await sleep_for(3s);
+        EXPECT(steps == 2);
     });
 }
 
