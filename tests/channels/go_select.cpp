@@ -88,6 +88,74 @@ TEST_CASE("select: the one case that is ready is taken, whatever stands around i
 
 namespace {
 
+constexpr std::size_t noise_places = 8;
+using noise_channels = std::array<chan<int>, noise_places>;
+
+/// A case that is never ready: sends and receives in turn.
+template <std::size_t Place>
+auto noise(const noise_channels& on) {
+    if constexpr (Place % 2 == 0) {
+        return on[Place].send(1);
+    } else {
+        return on[Place].recv();
+    }
+}
+
+/// select(noise..., op, noise...), or the same with `otherwise` behind it.
+template <std::size_t... Before, std::size_t... Behind, class Op, class... Default>
+auto select_in_noise(const noise_channels& on, std::index_sequence<Before...>, Op op,
+                     std::index_sequence<Behind...>, const Default&... otherwise_or_not) {
+    return select(noise<Before>(on)..., std::move(op), noise<sizeof...(Before) + Behind>(on)...,
+                  otherwise_or_not...);
+}
+
+/// A case at one place of a fixed list. `nils` says at which of the others nil channels stand, as
+/// bits; at the rest it is one that nobody else uses.
+template <std::size_t Before, std::size_t Behind>
+task<> take_at_a_place(chan<int> ch, unsigned nils) {
+    constexpr std::make_index_sequence<Before> before;
+    constexpr std::make_index_sequence<Behind> behind;
+    const auto never = make_chan<int>();
+    noise_channels on;
+    for (std::size_t i = 0; i != on.size(); ++i) {
+        if (((nils >> i) & 1) == 0) on[i] = never;
+    }
+    const int n = static_cast<int>(nils);
+    const auto sent = co_await select_in_noise(on, before, ch.send(n), behind);
+    EXPECT(sent.index() == Before);
+    const auto got = co_await select_in_noise(on, before, ch.recv(), behind);
+    EXPECT(got.index() == Before && std::get<Before>(got) == n);
+    const auto none = co_await select_in_noise(on, before, ch.recv(), behind, otherwise);
+    EXPECT(none.index() == Before + 1 + Behind);
+    const auto sent_in_try = co_await select_in_noise(on, before, ch.send(n), behind, otherwise);
+    EXPECT(sent_in_try.index() == Before);
+    const auto tried = co_await select_in_noise(on, before, ch.recv(), behind, otherwise);
+    EXPECT(tried.index() == Before && std::get<Before>(tried) == n);
+    EXPECT(!never.try_send(1));
+    EXPECT(!never.try_recv());
+}
+
+}  // namespace
+
+TEST_CASE("select: so is it in a fixed list, at its ends and amid every mix of nil channels") {
+    on_workers([]() -> task<> {
+        const auto ch = make_chan<int>(1);
+        for (unsigned nils = 0; nils != 1u << noise_places; ++nils) {
+            co_await take_at_a_place<0, 8>(ch, nils);
+            co_await take_at_a_place<4, 4>(ch, nils);
+            co_await take_at_a_place<8, 0>(ch, nils);
+        }
+        for (unsigned nils = 0; nils != 1u << 2; ++nils) {
+            co_await take_at_a_place<0, 1>(ch, nils);
+            co_await take_at_a_place<1, 0>(ch, nils);
+            co_await take_at_a_place<1, 1>(ch, nils);
+        }
+        co_await take_at_a_place<0, 0>(ch, 0);
+    });
+}
+
+namespace {
+
 using receiver = task<> (*)(chan<int>);
 using sender = task<> (*)(chan<int>);
 

@@ -121,6 +121,31 @@ TEST_CASE("select 2.2: the choice is uniform among ready receives") {
     });
 }
 
+TEST_CASE("select 2.2: the choice is uniform among two that stand behind cases never ready") {
+    on_workers([]() -> task<> {
+        const auto never = make_chan<int>();
+        const chan<int> nil;
+        std::array<chan<int>, 2> ch;
+        for (auto& c : ch) c = make_chan<int>(1);
+        const bool fair = co_await chooses_uniformly<2>([&]() -> task<std::size_t> {
+            for (const auto& c : ch) static_cast<void>(c.try_send(1));
+            const auto got = co_await select(never.recv(), nil.recv(), ch[0].recv(), ch[1].recv());
+            co_return got.index() - 2;
+        });
+        EXPECT(fair);
+        const bool fair_at_run_time = co_await chooses_uniformly<2>([&]() -> task<std::size_t> {
+            for (const auto& c : ch) static_cast<void>(c.try_send(1));
+            std::vector<select_case> cases;
+            cases.push_back(select_case(never.recv()));
+            cases.push_back(select_case(nil.recv()));
+            for (const auto& c : ch) cases.push_back(select_case(c.recv()));
+            const std::size_t won = co_await select(std::span(cases));
+            co_return won - 2;
+        });
+        EXPECT(fair_at_run_time);
+    });
+}
+
 TEST_CASE("select 2.2: the choice is uniform among ready sends, and among sends and receives") {
     on_workers([]() -> task<> {
         const auto a = make_chan<int>(1);
