@@ -238,7 +238,7 @@ TEST_CASE("sync_map: agrees with std::map over many random steps") {
         const auto there = at == model.end() ? std::nullopt : std::optional<int>(at->second);
         const int guess = static_cast<int>(random() % 3);
         const int value = static_cast<int>(random() % 3);
-        const unsigned how = random() % 8;
+        const unsigned how = random() % 500 == 0 ? 8 : random() % 8;  // time to fill up again
         if (how == 0) {
             map.store(key, value);
         } else if (how == 1) {
@@ -255,8 +255,12 @@ TEST_CASE("sync_map: agrees with std::map over many random steps") {
             CHECK(map.compare_and_swap(key, guess, value) == (there == guess));
         } else if (how == 6) {
             CHECK(map.compare_and_delete(key, guess) == (there == guess));
-        } else {
+        } else if (how == 7) {
             CHECK(map.load(key) == there);
+        } else {
+            map.clear();
+            model.clear();
+            CHECK(map.size() == 0);
         }
         const bool stores =
             how == 0 || (how == 1 && !there) || how == 4 || (how == 5 && there == guess);
@@ -362,6 +366,29 @@ TEST_CASE("sync_map 4.1: of those who store, take or replace the same at once on
             taken += me == 0 ? map.erase(key) : map.load_and_delete(key).has_value();
     });
     CHECK(taken == rounds);
+}
+
+TEST_CASE("sync_map 4.1: clear amid stores and loads takes what was stored before it") {
+    sync_map<int, int> map;
+    constexpr int rounds = 5'000;
+    in_threads(3, [&](int me) {
+        for (int i = 0; i < rounds; ++i) {
+            const int key = i % 10;
+            if (me == 0) {
+                map.store(key, key * 10);
+            } else if (me == 1) {
+                const auto seen = map.load(key);
+                EXPECT(!seen || *seen == key * 10);
+            } else {
+                map.store(-1, i);
+                map.clear();
+                EXPECT(!map.load(-1));
+            }
+        }
+    });
+    map.clear();
+    CHECK(map.size() == 0);
+    map.range([](const int&, const int&) { FAIL_CHECK("nothing is left"); });
 }
 
 TEST_CASE("sync_map: compare_and_swap loses no update of many tasks") {
