@@ -61,6 +61,30 @@ TEST_CASE("context 3.12: after_func runs its function in a task of its own, whic
     });
 }
 
+TEST_CASE("context 3.12: after_func waits for a cancel, or for a deadline, and runs then") {
+    simulated([]() -> task<> {
+        const auto start = sluice::now();
+        auto [ctx, cancel] = with_cancel(background());
+        auto [timed, cancel_timed] = sluice::with_timeout(background(), 2ms);
+        std::vector<std::chrono::steady_clock::time_point> ran;
+        sluice::wait_group group;
+        group.add(2);
+        const auto note = [&ran, &group] {
+            ran.push_back(sluice::now());
+            group.done();
+        };
+        auto stop = after_func(ctx, note);
+        auto stop_timed = after_func(timed, note);
+        co_await sluice::sleep_for(1ms);
+        EXPECT(ran.empty());
+        cancel();
+        co_await group.wait();
+        EXPECT(ran.size() == 2 && ran[0] == start + 1ms && ran[1] == start + 2ms);
+        EXPECT(!stop());
+        EXPECT(!stop_timed());
+    });
+}
+
 TEST_CASE("context 3.12: after_func on a context that has ended starts at once") {
     on_workers([]() -> task<> {
         auto [ctx, cancel] = with_cancel(background());
