@@ -13,8 +13,8 @@
 // Invariant: the failure that is reported is the first one, and it stops all consumers before their
 // next value. Each of them ends by itself and none is cut in the middle of a value.
 //
-// Cost: a task per consumer, made at the start; per value a receive and a frame
-// for the call of fn.
+// Cost: a task per consumer, made at the start; per value a receive and two frames, one of them
+// the call's.
 //
 // Rejected: a task per value behind a semaphore. It costs a task each, and takes the next value
 // from the channel before anybody is free to work on it.

@@ -17,8 +17,8 @@
 // Invariant: there is one baton of each kind, in a task's hands or waiting for the next one.
 //
 // Cost: n tasks and, in order, 2n small channels, made at the start; per value two receives, two
-// sends and a frame for the call, and in order two batons passed on. In order a slow value holds up
-// the tasks behind it when they are done: then fewer than n calls are under way.
+// sends and two frames, one of them the call's, and in order two batons passed on. In order a slow
+// value holds up the tasks behind it when they are done: then fewer than n calls are under way.
 //
 // Rejected: a task per value, with its number, and a map of the results that are not due yet. That
 // map grows without end behind one slow value, and where it is bounded this is the same thing.
