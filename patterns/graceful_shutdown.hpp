@@ -21,7 +21,7 @@
 //   whether it is too late, and registers, under the lock under which drain() closes the register;
 //   so nothing is registered that drain() does not wait for.
 //
-// Cost: for each task two frames, its name in a list, and two short locks.
+// Cost: for each task three frames beside its own, its name in a list, and two short locks.
 //
 // Rejected: leaving behind what does not end when it is cut (it would go on with what its starter
 // has destroyed by then; runtime::shutdown cuts by force, at the end of a whole runtime).
@@ -151,7 +151,8 @@ public:
     task<result<>> drain(context hurry, std::chrono::nanoseconds grace);
 
     /// The names of the tasks that had not ended when the grace was over, in the order of their
-    /// starts. Complete when drain() has ended.
+    /// starts; also of one that then ended as if nothing had been, which looks the same from here.
+    /// Complete when drain() has ended.
     std::vector<std::string> cut() const { return register_->names_cut(); }
 
 private:
