@@ -9,6 +9,12 @@
 
 namespace sluice::detail {
 
+namespace {
+
+constexpr std::size_t offers_a_step = 16;  // of the budget
+
+}  // namespace
+
 subscriber::subscriber(const subscribe_options& how) : policy_(how.policy) {
     if (how.capacity == 0)
         throw std::invalid_argument("sluice: a subscription needs room for one message at least");
@@ -205,22 +211,17 @@ result<std::vector<broker_core::snapshot>> broker_core::matching(std::string_vie
     return found;
 }
 
-// Gives how many have it; the messages that their publisher is to wait for go to `late`.
-std::size_t broker_core::offer_all(const std::vector<snapshot>& to, const message_ref& message,
-                                   std::list<late_delivery>& late) {
+// Whether he has it; if its publisher is to wait for that, the message goes to `late`.
+bool broker_core::offer_to(const std::shared_ptr<subscriber>& who, const message_ref& message,
+                           std::list<late_delivery>& late) {
     using offered = subscriber::offered;
-    std::size_t taken = 0;
-    for (const snapshot& some : to) {
-        for (const std::shared_ptr<subscriber>& who : *some) {
-            offered how = who->offer(message);
-            if (how == offered::full) {
-                how = who->offer(message, &late.emplace_back(who, message));
-                if (how != offered::full) late.pop_back();
-            }
-            if (how == offered::taken) ++taken;
-        }
+    offered how = who->offer(message);
+    if (how == offered::full) {
+        how = who->offer(message, &late.emplace_back(who, message));
+        if (how != offered::full) late.pop_back();
     }
-    return taken;
+    if (how == offered::ended) unlist(*who);  // if he was disconnected
+    return how == offered::taken;
 }
 
 task<result<std::size_t>> broker_core::publish(std::shared_ptr<broker_core> self, context ctx,
@@ -229,7 +230,16 @@ task<result<std::size_t>> broker_core::publish(std::shared_ptr<broker_core> self
     const auto to = self->matching(topic);
     if (!to) co_return fail(to.error());
     std::list<late_delivery> late;
-    std::size_t taken = self->offer_all(*to, message, late);
+    std::size_t taken = 0;
+    std::size_t offers = 0;
+    for (const snapshot& some : *to) {
+        for (const std::shared_ptr<subscriber>& who : *some) {
+            if (self->offer_to(who, message, late)) ++taken;
+            if (++offers % offers_a_step != 0) continue;
+            const bool goes_on = spend_budget();
+            if (!goes_on) co_await yield();
+        }
+    }
     const bool goes_on = spend_budget();
     if (!goes_on) co_await yield();
 

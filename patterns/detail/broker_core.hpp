@@ -223,8 +223,8 @@ private:
     static const snapshot& latest(audience& a);
     void unlist(subscriber& who) noexcept;
     result<std::vector<snapshot>> matching(std::string_view topic);
-    std::size_t offer_all(const std::vector<snapshot>& to, const message_ref& message,
-                          std::list<late_delivery>& late);
+    bool offer_to(const std::shared_ptr<subscriber>& who, const message_ref& message,
+                  std::list<late_delivery>& late);
 
     std::mutex lock_;
     // All under lock_.

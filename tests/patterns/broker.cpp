@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -305,6 +306,24 @@ TEST_CASE("broker: disconnect: the slow one is cut off, and gets what was queued
     });
 }
 
+TEST_CASE("broker: one that was disconnected is no longer in the list of its pattern") {
+    on_workers([]() -> task<> {
+        const auto core = std::make_shared<detail::broker_core>();
+        for (const char* const pattern : {"t", "t*"}) {
+            const auto slow =
+                core->subscribe(pattern, {.capacity = 1, .policy = when_full::disconnect});
+            for (const std::size_t taken : {1u, 0u}) {
+                const auto got = co_await detail::broker_core::publish(
+                    core, background(), "t", std::make_shared<const int>(1));
+                EXPECT(got == taken);
+            }
+            EXPECT(slow->why() == refusal::queue_full);
+            EXPECT(slow.use_count() == 1);
+            core->unsubscribe(*slow);
+        }
+    });
+}
+
 TEST_CASE("broker: a queue of any length wraps around, with every policy") {
     on_workers([]() -> task<> {
         for (const when_full policy : every_policy) {
@@ -428,6 +447,24 @@ TEST_CASE("broker: a message in line is not overtaken by a later one") {
         200);
 }
 
+TEST_CASE("broker: a publish to many lets others run before it is over") {
+    run_on(1, []() -> task<> {
+        broker<int> b;
+        std::vector<subscription<int>> many;
+        for (int i = 0; i < 10'000; ++i) many.push_back(b.subscribe("t", {.capacity = 1}));
+        auto other = spawn(
+            [](const std::vector<subscription<int>>& all) -> task<std::size_t> {
+                std::size_t queued = 0;
+                for (const auto& sub : all) queued += sub.counters().queued;
+                co_return queued;
+            },
+            std::cref(many));
+        co_await publish_to(many.size(), b, "t", 1);
+        const std::size_t queued = co_await other.join();
+        EXPECT(queued < many.size());
+    });
+}
+
 TEST_CASE("broker: a publisher that need not wait lets others run") {
     run_on(1, []() -> task<> {
         broker<int> b;
@@ -444,43 +481,49 @@ TEST_CASE("broker: a publisher that need not wait lets others run") {
     });
 }
 
-TEST_CASE("broker: subscriptions come and go while others publish") {
-    on_workers([]() -> task<> {
-        broker<int> b;
-        const auto steady = b.subscribe("news.*", {.capacity = 4});
-        heard log;
-        wait_group reader;
-        reader.go(
-            [](const subscription<int>& from, heard& to) -> task<> {
-                while (auto m = co_await from.recv()) to.values.push_back(m->value);
+namespace {
+
+task<> subscribe_while_others_publish() {
+    broker<int> b;
+    const auto steady = b.subscribe("news.*", {.capacity = 4});
+    heard log;
+    wait_group reader;
+    reader.go(
+        [](const subscription<int>& from, heard& to) -> task<> {
+            while (auto m = co_await from.recv()) to.values.push_back(m->value);
+        },
+        std::ref(steady), std::ref(log));
+    wait_group group;
+    for (int p = 0; p < publishers; ++p) group.go(announce, std::ref(b), p);
+    for (int i = 0; i < 6; ++i) {
+        group.go(
+            [](broker<int>& from, int number) -> task<> {
+                for (int round = 0; round < 10; ++round) {
+                    const when_full policy = every_policy[static_cast<std::size_t>(number + round) %
+                                                          every_policy.size()];
+                    const auto sub = from.subscribe(round % 2 == 0 ? "news.odd" : "*",
+                                                    {.capacity = 1, .policy = policy});
+                    co_await yield();
+                    const auto got = co_await within(0s, sub.recv());
+                    EXPECT(!got || *got != nullptr);
+                }
             },
-            std::ref(steady), std::ref(log));
-        wait_group group;
-        for (int p = 0; p < publishers; ++p) group.go(announce, std::ref(b), p);
-        for (int i = 0; i < 6; ++i) {
-            group.go(
-                [](broker<int>& from, int number) -> task<> {
-                    for (int round = 0; round < 10; ++round) {
-                        const when_full policy =
-                            every_policy[static_cast<std::size_t>(number + round) %
-                                         every_policy.size()];
-                        const auto sub = from.subscribe(round % 2 == 0 ? "news.odd" : "*",
-                                                        {.capacity = 1, .policy = policy});
-                        co_await yield();
-                        const auto got = co_await within(0s, sub.recv());
-                        EXPECT(!got || *got != nullptr);
-                    }
-                },
-                std::ref(b), i);
-        }
-        co_await group.wait();
-        co_await publish_to(1, b, "news.even", 0);
-        b.close();
-        co_await reader.wait();
-        EXPECT(log.values.size() == std::size_t{publishers * each + 1});
-        log.values.pop_back();
-        EXPECT(log.in_order());
-    });
+            std::ref(b), i);
+    }
+    co_await group.wait();
+    co_await publish_to(1, b, "news.even", 0);
+    b.close();
+    co_await reader.wait();
+    EXPECT(log.values.size() == std::size_t{publishers * each + 1});
+    log.values.pop_back();
+    EXPECT(log.in_order());
+}
+
+}  // namespace
+
+TEST_CASE("broker: subscriptions come and go while others publish") {
+    simulated(subscribe_while_others_publish, 1'000);
+    on_real_workers(subscribe_while_others_publish);
 }
 
 TEST_CASE("broker: plain threads may subscribe, unsubscribe and close") {
