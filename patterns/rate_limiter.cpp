@@ -26,10 +26,7 @@ void reservation::cancel() noexcept {
 }
 
 rate_limiter::rate_limiter(rate r, std::int64_t burst)
-    : rate_(r),
-      burst_(checked_burst(burst)),
-      bucket_(burst, detail::now()),
-      rate_since_(detail::now()) {}
+    : rate_(r), burst_(checked_burst(burst)), bucket_(burst, detail::now()) {}
 
 bool rate_limiter::allow(std::int64_t n) {
     return !take(n, at_once).refused;
@@ -41,10 +38,10 @@ reservation rate_limiter::reserve(std::int64_t n) {
 
 void rate_limiter::set_rate(rate r) {
     const std::lock_guard guard(lock_);
-    rate_since_ = detail::now();
-    bucket_.accrue(rate_, burst_, rate_since_);
+    bucket_.accrue(rate_, burst_, detail::now());
     bucket_.convert(rate_, r);
     rate_ = r;
+    ++rates_;
 }
 
 void rate_limiter::set_burst(std::int64_t burst) {
@@ -76,6 +73,7 @@ detail::bucket_turn rate_limiter::take(std::int64_t n, std::int64_t before) {
 
     detail::bucket_turn turn(at);
     turn.tokens = n;
+    turn.rates = rates_;
     turn.from = taken_ahead_;
     turn.to = taken_ahead_ += after.debt() - bucket_.debt();
     bucket_ = after;
@@ -101,9 +99,8 @@ void rate_limiter::give_back(const detail::bucket_turn& turn) noexcept {
     if (rate_.is_infinite()) return;
     const std::int64_t now = detail::now();
     bucket_.accrue(rate_, burst_, now);
-    const auto behind = static_cast<std::int64_t>(taken_ahead_ - turn.to);
-    if (behind > 0) {
-        const std::int64_t kept = std::min(behind, turn.tokens);
+    const std::int64_t kept = std::min(behind(turn), turn.tokens);
+    if (kept > 0) {
         put_back(turn, turn.tokens - kept, now);
         keep(turn, kept, now);
         return;
@@ -119,16 +116,24 @@ void rate_limiter::give_back(const detail::bucket_turn& turn) noexcept {
     }
 }
 
+// The tokens that others have taken ahead since.
+std::int64_t rate_limiter::behind(const detail::bucket_turn& turn) const noexcept {
+    return std::max<std::int64_t>(static_cast<std::int64_t>(taken_ahead_ - turn.to), 0);
+}
+
 void rate_limiter::put_back(const detail::bucket_turn& turn, std::int64_t n,
                             std::int64_t now) noexcept {
     if (is_worthless(turn, n, now)) return;
-    bucket_.put_back(rate_, burst_, n, std::max<std::int64_t>(now - turn.at, 0));
+    const std::int64_t late = turn.rates == rates_ ? std::max<std::int64_t>(now - turn.at, 0) : 0;
+    bucket_.put_back(rate_, burst_, n, late);
 }
 
 bool rate_limiter::is_worthless(const detail::bucket_turn& turn, std::int64_t n,
                                 std::int64_t now) const noexcept {
-    // What has come in since its time is known only if the rate is still the same.
-    return turn.at < rate_since_ || detail::token_bucket::outlived(rate_, n, now - turn.at);
+    if (turn.rates == rates_) return detail::token_bucket::outlived(rate_, n, now - turn.at);
+    // Under another rate its tokens come in at another time: known is only whether they have by
+    // now.
+    return bucket_.debt() <= static_cast<std::uint64_t>(behind(turn));
 }
 
 void rate_limiter::keep(detail::bucket_turn turn, std::int64_t n, std::int64_t now) noexcept {

@@ -19,7 +19,7 @@
 // to anybody else yet. It is remembered, and free when those others have given back too: of a
 // thousand waiters that are cancelled together, in any order, nothing remains.
 //
-// Cost: a lock and a few multiplications a call; 152 bytes. A waiter costs a timer. Only giving
+// Cost: a lock and a few multiplications a call; 160 bytes. A waiter costs a timer. Only giving
 // back before others allocates.
 //
 // Rejected: a line of waiters that move up when one of them leaves. Nobody's time would have to be
@@ -62,6 +62,7 @@ struct bucket_turn {
     std::int64_t at = timer_queue::never;  // nanoseconds of now(); never: none were taken
     std::error_code refused;               // why none were
     std::int64_t tokens = 0;
+    std::uint64_t rates = 0;  // how many had been set before
     // Where it stands among the tokens that were taken before they were there.
     std::uint64_t from = 0;
     std::uint64_t to = 0;
@@ -92,7 +93,8 @@ public:
 
     /// They will not happen: gives back their tokens. Of those that others have reserved behind
     /// them, whose times stand, only when those others give theirs back too; and none that have
-    /// come in again since they might have happened. Once; ok() is false afterwards.
+    /// come in again since they might have happened, or by now if the rate has changed meanwhile.
+    /// Once; ok() is false afterwards.
     void cancel() noexcept;
 
 private:
@@ -153,6 +155,7 @@ private:
     void give_back(const detail::bucket_turn& turn) noexcept;
 
     // Under lock_.
+    std::int64_t behind(const detail::bucket_turn& turn) const noexcept;
     void put_back(const detail::bucket_turn& turn, std::int64_t n, std::int64_t now) noexcept;
     bool is_worthless(const detail::bucket_turn& turn, std::int64_t n,
                       std::int64_t now) const noexcept;
@@ -165,7 +168,7 @@ private:
     rate rate_;
     std::int64_t burst_;
     detail::token_bucket bucket_;
-    std::int64_t rate_since_;        // when the rate was set
+    std::uint64_t rates_ = 0;        // that were set after the first one
     std::uint64_t taken_ahead_ = 0;  // tokens taken before they were there, in all
     std::multimap<std::uint64_t, detail::bucket_turn> given_up_;  // by `to`; others stand behind
     std::size_t sweep_at_ = least_sweep;  // so many given up, of which some may be worthless by now

@@ -1,6 +1,7 @@
 #include <sluice/patterns/rate_limiter.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <limits>
@@ -421,6 +422,38 @@ TEST_CASE("rate_limiter 6.8: who waits keeps his time when the rate or the burst
         limiter.set_burst(1);
         co_await all.wait();
         EXPECT(since(start) == 6s);
+    });
+}
+
+TEST_CASE("rate_limiter 6.8: a debt that a new rate has paid is not given back once more") {
+    simulated([]() -> task<> {
+        const std::array rates{rate::infinite(), rate(1'000)};
+        for (const rate& between : rates) {
+            rate_limiter limiter(rate(1), 10);
+            EXPECT(limiter.allow(10));
+            auto unused = limiter.reserve(10);
+            limiter.set_rate(between);
+            co_await sleep_for(1s);
+            limiter.set_rate(rate(1));
+            EXPECT(limiter.allow(10));
+            unused.cancel();
+            EXPECT(limiter.tokens() == 0);
+        }
+    });
+}
+
+TEST_CASE("rate_limiter 6.8: a debt that a new rate has not paid yet is given back") {
+    simulated([]() -> task<> {
+        rate_limiter limiter(rate(10), 10);
+        EXPECT(limiter.allow(10));
+        auto first = limiter.reserve(10);
+        auto second = limiter.reserve(10);
+        limiter.set_rate(rate(1));
+        co_await sleep_for(3s);  // by now both should have happened
+        first.cancel();
+        EXPECT(limiter.tokens() == -17);
+        second.cancel();
+        EXPECT(limiter.tokens() == 3);
     });
 }
 

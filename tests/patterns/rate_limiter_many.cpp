@@ -1,7 +1,10 @@
 // Many tasks at one rate_limiter.
 #include <sluice/patterns/rate_limiter.hpp>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <numeric>
 #include <vector>
@@ -115,7 +118,21 @@ TEST_CASE("rate_limiter: a thousand waiters that are cancelled together leave no
 
 namespace {
 
-// The main program: some shed, some wait, some are cancelled; every token is accounted for.
+// While others wait; in the end it has the rate and the burst that it had before.
+task<> change_often(rate_limiter* limiter, rate usual, std::int64_t burst,
+                    std::chrono::nanoseconds pause) {
+    for (int i = 0; i < 5; ++i) {
+        limiter->set_rate(rate(usual.events() / 2, usual.period()));
+        limiter->set_burst(burst / 2);
+        co_await sleep_for(pause);
+        limiter->set_rate(usual);
+        limiter->set_burst(burst);
+        co_await sleep_for(pause);
+    }
+}
+
+// The main program: some shed, some wait, some are cancelled, one changes the rate and the burst;
+// every token is accounted for.
 task<> crowd() {
     const auto start = now();
     rate_limiter limiter(rate(100'000), 10);
@@ -134,6 +151,7 @@ task<> crowd() {
             }
         },
         &limiter, &taken_by_shedder);
+    all.go(change_often, &limiter, rate(100'000), 10, 70us);
     co_await all.wait();
     const std::int64_t sum = std::accumulate(taken.begin(), taken.end(), taken_by_shedder);
     EXPECT(sum >= 10);
@@ -150,4 +168,43 @@ TEST_CASE("rate_limiter: tasks that shed, wait and give up share one, in a thous
 
 TEST_CASE("rate_limiter: tasks that shed, wait and give up share one on real workers") {
     on_real_workers(crowd);
+}
+
+namespace {
+
+// Waiters of three sizes until ctx ends, or almost half a second. Gives what they have taken.
+task<std::int64_t> take_by_one_two_three(context ctx, rate_limiter* limiter, bool changing) {
+    auto [limited, cancel] = with_timeout(ctx, 450ms);
+    std::array<std::int64_t, 3> taken{};
+    wait_group all;
+    for (std::size_t i = 0; i < taken.size(); ++i)
+        all.go(take_turns, limiter, limited, static_cast<std::int64_t>(i + 1), &taken[i]);
+    if (changing) all.go(change_often, limiter, rate(20), 6, 30ms);
+    co_await all.wait();
+    co_return std::accumulate(taken.begin(), taken.end(), std::int64_t{0});
+}
+
+}  // namespace
+
+TEST_CASE("rate_limiter: waits of several sizes, cancelled at any step, leave it as without them") {
+    simulated_cancelled([](context ctx) -> task<> {
+        const auto start = now();
+        rate_limiter limiter(rate(20), 6);
+        const std::int64_t taken = co_await take_by_one_two_three(ctx, &limiter, false);
+        co_await sleep_for(25ms);
+        // All that has come in and was not used is there.
+        const std::int64_t came_in = (now() - start) / 50ms;
+        EXPECT(limiter.tokens() == std::min<std::int64_t>(6, 6 + came_in - taken));
+    });
+}
+
+TEST_CASE("rate_limiter: waits cancelled while the rate and the burst change leave nothing owed") {
+    simulated_cancelled([](context ctx) -> task<> {
+        const auto start = now();
+        rate_limiter limiter(rate(20), 6);
+        const std::int64_t taken = co_await take_by_one_two_three(ctx, &limiter, true);
+        EXPECT(taken <= 6 + (now() - start) / 50ms);
+        co_await sleep_for(1s);
+        EXPECT(limiter.tokens() == 6);
+    });
 }
