@@ -90,8 +90,12 @@ bool has_buckets(const circuit_settings& s) {
 }
 
 std::size_t bucket_count(const circuit_settings& s) {
+    constexpr std::int64_t most = 10'000;
     if (!has_buckets(s)) return 1;
-    return 1 + static_cast<std::size_t>((s.interval.count() - 1) / s.bucket_period.count());
+    const std::int64_t before_last = (s.interval.count() - 1) / s.bucket_period.count();
+    if (before_last >= most)
+        throw std::invalid_argument("circuit_breaker: an interval of more than 10,000 buckets");
+    return 1 + static_cast<std::size_t>(before_last);
 }
 
 }  // namespace

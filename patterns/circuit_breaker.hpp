@@ -159,7 +159,8 @@ private:
 /// Any thread may use it. Must outlive its calls and its tickets.
 class circuit_breaker {
 public:
-    /// Throws std::invalid_argument for max_requests of 0 or a timeout that is not positive.
+    /// Throws std::invalid_argument for max_requests of 0, a timeout that is not positive or more
+    /// than 10,000 buckets.
     explicit circuit_breaker(circuit_settings settings = {});
     circuit_breaker(const circuit_breaker&) = delete;
     circuit_breaker& operator=(const circuit_breaker&) = delete;

@@ -157,6 +157,10 @@ TEST_CASE("circuit_breaker: settings that cannot be are refused at once") {
     CHECK_THROWS_AS(circuit_breaker({.max_requests = 0}), std::invalid_argument);
     CHECK_THROWS_AS(circuit_breaker({.timeout = 0s}), std::invalid_argument);
     CHECK_THROWS_AS(circuit_breaker({.timeout = -1s}), std::invalid_argument);
+    CHECK_THROWS_AS(circuit_breaker({.interval = 10'001ms, .bucket_period = 1ms}),
+                    std::invalid_argument);
+    CHECK_THROWS_AS(circuit_breaker({.interval = 1h, .bucket_period = 1ns}), std::invalid_argument);
+    CHECK(circuit_breaker({.interval = 10s, .bucket_period = 1ms}).counts() == circuit_counts());
     CHECK(circuit_breaker({.name = "db", .interval = -1s, .bucket_period = 1s}).name() == "db");
     CHECK(to_string(circuit_state::closed) == std::string("closed"));
     CHECK(to_string(circuit_state::open) == std::string("open"));
