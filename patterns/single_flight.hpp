@@ -139,7 +139,8 @@ private:
 
 }  // namespace detail
 
-/// T and Key are copied. Any thread may hold it. Flights go on when it is gone.
+/// T and Key are copied; a Hash or an == that throws ends the process when a flight leaves the
+/// table. Any thread may hold it. Flights go on when it is gone.
 template <class Key, class T, class Hash = seeded_hash>
 class single_flight {
     static_assert(std::copy_constructible<T>, "every caller gets a copy of the value");
