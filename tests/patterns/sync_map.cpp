@@ -276,8 +276,6 @@ TEST_CASE("sync_map: agrees with std::map over many random steps") {
 namespace {
 
 constexpr int hands = 4;
-constexpr int values_each = 3'000;
-constexpr int total_values = hands * values_each;
 
 // Each value is stored by one call at most and leaves by one call: whoever gets it takes it off.
 struct traffic {
@@ -308,13 +306,23 @@ void one_step(const traffic& t, int key, unsigned how, int fresh) {
     }
 }
 
-task<> trade(traffic t, int me, std::uint64_t seed) {
+task<> trade(traffic t, int me, int values, std::uint64_t seed) {
     std::minstd_rand random(static_cast<unsigned>(seed) + static_cast<unsigned>(me));
-    for (int i = 0; i < values_each; ++i) {
+    for (int i = 0; i < values; ++i) {
         one_step(t, static_cast<int>(random() % 3), static_cast<unsigned>(random() % 5),
-                 me * values_each + i);
+                 me * values + i);
         if (random() % 16 == 0) co_await yield();
     }
+}
+
+task<> trade_together(int values_each, std::uint64_t seed) {
+    sync_map<int, int> map;
+    std::vector<std::atomic<int>> inside(static_cast<std::size_t>(hands * values_each));
+    wait_group all;
+    for (int i = 0; i < hands; ++i) all.go(trade, traffic{&map, &inside}, i, values_each, seed);
+    co_await all.wait();
+    map.range([&](const int&, const int& v) { --inside[static_cast<std::size_t>(v)]; });
+    for (const auto& count : inside) EXPECT(count == 0);
 }
 
 }  // namespace
@@ -322,15 +330,8 @@ task<> trade(traffic t, int me, std::uint64_t seed) {
 TEST_CASE("sync_map 4.1: of all steps on a key at once each value that was stored leaves once") {
     const std::uint64_t seed = test_seed();
     CAPTURE(seed);
-    on_workers([seed]() -> task<> {
-        sync_map<int, int> map;
-        std::vector<std::atomic<int>> inside(total_values);
-        wait_group all;
-        for (int i = 0; i < hands; ++i) all.go(trade, traffic{&map, &inside}, i, seed);
-        co_await all.wait();
-        map.range([&](const int&, const int& v) { --inside[static_cast<std::size_t>(v)]; });
-        for (const auto& count : inside) EXPECT(count == 0);
-    });
+    simulated([seed] { return trade_together(64, seed); }, 1'000);
+    on_real_workers([seed] { return trade_together(3'000, seed); });
 }
 
 namespace {
@@ -391,25 +392,32 @@ TEST_CASE("sync_map 4.1: clear amid stores and loads takes what was stored befor
     map.range([](const int&, const int&) { FAIL_CHECK("nothing is left"); });
 }
 
+namespace {
+
+task<> count_together(int each) {
+    sync_map<std::string, int> map;
+    map.store("count", 0);
+    wait_group all;
+    for (int i = 0; i < hands; ++i) {
+        all.go(
+            [](sync_map<std::string, int>* m, int steps) -> task<> {
+                for (int n = 0; n < steps;) {
+                    const int seen = m->load("count").value();
+                    if (n % 8 == 0) co_await yield();
+                    if (m->compare_and_swap("count", seen, seen + 1)) ++n;
+                }
+            },
+            &map, each);
+    }
+    co_await all.wait();
+    EXPECT(map.load("count") == hands * each);
+}
+
+}  // namespace
+
 TEST_CASE("sync_map: compare_and_swap loses no update of many tasks") {
-    on_workers([]() -> task<> {
-        sync_map<std::string, int> map;
-        map.store("count", 0);
-        wait_group all;
-        for (int i = 0; i < 4; ++i) {
-            all.go(
-                [](sync_map<std::string, int>* m) -> task<> {
-                    for (int n = 0; n < 500;) {
-                        const int seen = m->load("count").value();
-                        if (n % 8 == 0) co_await yield();
-                        if (m->compare_and_swap("count", seen, seen + 1)) ++n;
-                    }
-                },
-                &map);
-        }
-        co_await all.wait();
-        EXPECT(map.load("count") == 2'000);
-    });
+    simulated([] { return count_together(20); }, 1'000);
+    on_real_workers([] { return count_together(500); });
 }
 
 TEST_CASE("sync_map 4.2: range sees every key that stays, once, while others come, go and change") {
