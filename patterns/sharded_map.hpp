@@ -9,7 +9,8 @@
 // Concepts: a key's hash chooses its shard and, otherwise multiplied, its bucket within, so it is
 // computed once. The caller's work runs in a plain function while the shard's lock is held: being
 // plain, it cannot suspend, so no lock is ever held across a co_await. It must not call back into
-// the same map.
+// the same map. The destructors of what erase(), clear() and insert_or_assign() take out may: they
+// run when no lock is held any more.
 //
 // find() takes no lock where it can: in a task, for values that are trivially copyable and at most
 // 64 bytes (detail/shared_table.hpp). The comparison of keys then runs while others change the map,
@@ -74,41 +75,61 @@ class sharded_map {
 public:
     static constexpr std::size_t max_shards = 64;
 
-    // One key and its place in its locked shard, there or not. Valid only inside the function it
-    // was given to.
+    // One key and its place in its locked shard, there or not, also when it comes or goes by
+    // another entry of the same key. Valid only inside the function it was given to, and while what
+    // the key was named by is there.
     template <typename K>
     class entry {
     public:
         // The value, or null when the key is absent.
-        T* get() const { return found_ == nullptr ? nullptr : shard_->entries.lend(found_); }
+        T* get() const {
+            auto* const at = found();
+            return at == nullptr ? nullptr : shard_->entries.lend(at);
+        }
         // The key as stored: it stays at this address until it is erased. Only for a key that is
         // there.
-        const Key& key() const { return found_->key; }
+        const Key& key() const { return found()->key; }
         ShardState& state() const { return shard_->state; }
 
         // Stores a value for a key that is absent.
         template <typename... Args>
         T& emplace(Args&&... args) {
-            table& in = shard_->entries;
-            found_ = in.find(*key_, hash_);  // by another entry of this key it may have come since
-            if (found_ == nullptr) found_ = in.emplace(*key_, hash_, std::forward<Args>(args)...);
+            if (found() == nullptr)
+                remember(shard_->entries.emplace(*key_, hash_, std::forward<Args>(args)...));
             return *get();
         }
         // Does nothing when the key is absent.
         void erase() {
-            if (found_ != nullptr) shard_->entries.erase(found_);
-            found_ = nullptr;
+            auto* const at = found();
+            if (at == nullptr) return;
+            shard_->entries.erase(at);
+            remember(nullptr);
         }
 
     private:
         friend class sharded_map;
+        using node = typename table::node;
+
         entry(shard& where, const K& key, std::uint64_t hash)
-            : shard_(&where), key_(&key), hash_(hash), found_(where.entries.find(key, hash)) {}
+            : shard_(&where), key_(&key), hash_(hash) {
+            remember(where.entries.find(key, hash));
+        }
+
+        // Null: it is absent.
+        node* found() const {
+            if (seen_ != shard_->entries.changes()) remember(shard_->entries.find(*key_, hash_));
+            return found_;
+        }
+        void remember(node* at) const {
+            found_ = at;
+            seen_ = shard_->entries.changes();
+        }
 
         shard* shard_;
         const K* key_;
         std::uint64_t hash_;
-        typename table::node* found_;
+        mutable node* found_;
+        mutable std::uint64_t seen_;  // what found_ is right after
     };
 
     // Some locked shards. Valid only inside the function it was given to.
@@ -154,11 +175,9 @@ public:
     // `shards` is rounded up to a power of two. Throws std::invalid_argument for none or more than
     // max_shards.
     explicit sharded_map(std::size_t shards = max_shards, Hash hash = Hash{})
-        : count_(std::bit_ceil(shards)), hash_(std::move(hash)) {
-        if (shards == 0 || count_ > max_shards)
-            throw std::invalid_argument("sharded_map: 1 to 64 shards");
-        shards_ = std::make_unique<shard[]>(count_);
-    }
+        : count_(std::bit_ceil(checked(shards))),
+          hash_(std::move(hash)),
+          shards_(std::make_unique<shard[]>(count_)) {}
 
     // Calls fn(entry&) for the key's place with its shard locked; gives back what fn gives. A key
     // may be named by what can be converted to it, a text without a copy; so it may for find(),
@@ -233,13 +252,19 @@ public:
     // True when the key is new.
     template <typename K, typename Value>
     bool insert_or_assign(const K& key, Value&& value) {
+        constexpr bool keeps_old = std::movable<T> && !std::is_trivially_destructible_v<T>;
+        [[maybe_unused]] std::conditional_t<keeps_old, std::optional<T>, char> old{};
         return with(key, [&](auto& place) {
-            T* old = place.get();
-            if (old)
-                *old = std::forward<Value>(value);
-            else
+            T* const there = place.get();
+            if (!there) {
                 place.emplace(std::forward<Value>(value));
-            return !old;
+                return true;
+            }
+            if constexpr (keeps_old)  // beyond the lock
+                old.emplace(std::exchange(*there, T(std::forward<Value>(value))));
+            else
+                *there = std::forward<Value>(value);
+            return false;
         });
     }
 
@@ -294,7 +319,7 @@ private:
             }
             for (std::uint64_t left = wanted_; left; left &= left - 1) {
                 const int i = std::countr_zero(left);
-                if (doomed[i]) detail::wait_for_visitors(&all[i].entries);
+                if (table::readable && doomed[i]) detail::wait_for_visitors(&all[i].entries);
             }
         }
         many_guard(const many_guard&) = delete;
@@ -304,6 +329,12 @@ private:
         sharded_map& map_;
         std::uint64_t wanted_;
     };
+
+    static std::size_t checked(std::size_t shards) {
+        if (shards == 0 || shards > max_shards)
+            throw std::invalid_argument("sharded_map: 1 to 64 shards");
+        return shards;
+    }
 
     std::uint64_t every_shard() const { return ~std::uint64_t{0} >> (max_shards - count_); }
 

@@ -9,8 +9,9 @@
 // change in one step. A reader that finds it closed takes the lock; one that does not find it as
 // before saw two states mixed and tries again.
 //
-// What is taken out may still have a reader (seat_visit.hpp). As waiting for it costs microseconds,
-// it is kept until it is more than half of what is in use.
+// What is taken out is destroyed after the unlock, so that destructors may use the table. Where it
+// may still have a reader (seat_visit.hpp), as waiting for that one costs microseconds, it is kept
+// until it is more than half of what is in use.
 //
 // Invariants: while the lock is free no value is lent and the table is open. What a reader may see
 // is stored by releases that follow the odd version, and loaded by acquires: who sees something new
@@ -22,6 +23,7 @@
 #pragma once
 
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -40,6 +42,8 @@ namespace sluice::detail {
 
 template <class Key, class T>
 class shared_table {
+    static_assert(std::copy_constructible<Key>, "a key is copied into the map");
+
 public:
     /// Whether peek() can be used.
     static constexpr bool readable =
@@ -108,17 +112,19 @@ public:
     void lock() { lock_.lock(); }
     void unlock() noexcept {
         const std::optional<remains> doomed = unlock_keeping();
-        if (doomed) wait_for_visitors(this);
+        if constexpr (readable) {
+            if (doomed) wait_for_visitors(this);
+        }
     }
 
     /// The same, and what nobody can find any more is the caller's, to destroy when it holds no
-    /// lock, after wait_for_visitors().
+    /// lock, after wait_for_visitors() if it is readable.
     std::optional<remains> unlock_keeping() noexcept {
         if constexpr (readable) {
             while (lent_ != nullptr) std::exchange(lent_, lent_->next_lent)->value.take_back();
         }
         std::optional<remains> doomed;
-        if (retired_weight_ > least_retired + size_ / 2) {
+        if (retired_weight_ > (readable ? least_retired + size_ / 2 : 0)) {
             doomed.emplace(std::move(retired_));
             retired_weight_ = 0;
         }
@@ -134,6 +140,9 @@ public:
     }
 
     std::size_t size() const noexcept { return size_; }
+
+    /// Another number after keys have come or gone: a node that was found before may be gone.
+    std::uint64_t changes() const noexcept { return changes_; }
 
     /// Null: it is absent.
     template <class K>
@@ -167,6 +176,7 @@ public:
         fresh->next.store(head.load(relaxed), relaxed);
         head.store(fresh.get(), release);
         ++size_;
+        ++changes_;
         lend(fresh.get());
         return fresh.release();
     }
@@ -178,12 +188,9 @@ public:
         while (at->load(relaxed) != gone) at = &at->load(relaxed)->next;
         at->store(gone->next.load(relaxed), release);
         --size_;
-        if constexpr (readable) {
-            retired_.add(gone);
-            ++retired_weight_;
-        } else {
-            delete gone;
-        }
+        ++changes_;
+        retired_.add(gone);
+        ++retired_weight_;
         const std::size_t count = in->heads.size();
         if (count == least_buckets || size_ >= count / 8) return;
         try {
@@ -202,12 +209,8 @@ public:
     }
 
     void clear() noexcept {
-        if constexpr (readable) {
-            retired_weight_ += size_ + least_retired + 1;  // goes at the end of this section
-            retire_all();
-        } else {
-            take_all();
-        }
+        retired_weight_ += size_ + least_retired + 1;  // goes at the end of this section
+        retire_all();
     }
 
     /// Calls fn(node*), which must not add or erase any.
@@ -253,6 +256,7 @@ private:
     void retire_all() noexcept {
         for_each([&](node* one) { retired_.add(one); });
         size_ = 0;
+        ++changes_;
         if (auto all = std::unique_ptr<buckets>(buckets_.exchange(nullptr, release)))
             retired_.add(std::move(all));
     }
@@ -275,6 +279,7 @@ private:
     atomic<buckets*> buckets_{nullptr};
     // Under the lock.
     std::size_t size_ = 0;
+    std::uint64_t changes_ = 0;
     std::size_t retired_weight_ = 0;  // of retired_, in nodes or so
     remains retired_;
 

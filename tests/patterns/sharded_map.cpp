@@ -1,10 +1,13 @@
 #include <sluice/patterns/sharded_map.hpp>
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -69,6 +72,46 @@ TEST_CASE("sharded_map: an entry stored in its place can be seen, changed and er
         CHECK(place.get() == nullptr);
     });
     CHECK(map.size() == 0);
+}
+
+namespace {
+
+template <class T>
+void meet_at_one_key() {
+    sharded_map<int, T> map(1);
+    const std::array keys{7, 7};
+    map.insert_or_assign(7, T());
+    map.with_all(keys, [&](auto& shards) {
+        auto one = shards.at(keys[0]);
+        auto other = shards.at(keys[1]);
+        one.erase();
+        CHECK(other.get() == nullptr);
+        other.erase();
+        CHECK(&one.emplace() == other.get());
+        CHECK(&one.key() == &other.key());
+        CHECK(&other.emplace() == one.get());
+        other.erase();
+        CHECK(one.get() == nullptr);
+    });
+    CHECK(map.size() == 0);
+    map.insert_or_assign(7, T());
+    map.with_shard(0, [](auto& shard) {
+        const int key = 7;
+        auto place = shard.at(key);
+        CHECK(place.get() != nullptr);
+        shard.clear();
+        CHECK(place.get() == nullptr);
+        place.erase();
+        place.emplace();
+    });
+    CHECK(map.size() == 1);
+}
+
+}  // namespace
+
+TEST_CASE("sharded_map: entries of one key agree, whichever erases, stores or clears the shard") {
+    meet_at_one_key<int>();
+    meet_at_one_key<std::string>();  // which is not read without the lock
 }
 
 TEST_CASE("sharded_map: a key stays where it is while the table grows") {
@@ -169,13 +212,36 @@ TEST_CASE("sharded_map: clear is one step, seen in all shards or in none") {
     CHECK(map.size() == 0);
 }
 
-TEST_CASE("sharded_map: clear destroys what it held with no shard locked") {
-    sharded_map<int, std::shared_ptr<void>> map(2);
-    std::size_t left = 99;
-    for (int key = 0; key < 8; ++key)
-        map.insert_or_assign(key, std::shared_ptr<void>(&map, [&](void*) { left = map.size(); }));
+TEST_CASE("sharded_map: what goes is destroyed with no shard locked, whichever way it goes") {
+    sharded_map<int, std::shared_ptr<void>> map(1);
+    std::vector<std::size_t> left;  // at each end of a value
+    const auto fresh = [&] {
+        return std::shared_ptr<void>(&map, [&](void*) { left.push_back(map.size()); });
+    };
+    map.insert_or_assign(1, fresh());
+    map.insert_or_assign(1, fresh());
+    CHECK(left == std::vector<std::size_t>{1});
+    map.erase(1);
+    CHECK(left == std::vector<std::size_t>{1, 0});
+    left.clear();
+
+    const auto fill = [&] {
+        for (const int key : {1, 2}) map.insert_or_assign(key, fresh());
+    };
+    fill();
+    map.with_shard(0, [](auto& shard) {
+        const int key = 1;
+        shard.at(key).erase();
+    });
+    CHECK(left == std::vector<std::size_t>{1});
+    map.with_shard(0, [](auto& shard) { shard.clear(); });
+    CHECK(left == std::vector<std::size_t>{1, 0});
+    fill();
+    map.with_every_shard([](auto& shard) { shard.clear(); });
+    CHECK(left == std::vector<std::size_t>{1, 0, 0, 0});
+    fill();
     map.clear();
-    CHECK(left == 0);
+    CHECK(left == std::vector<std::size_t>{1, 0, 0, 0, 0, 0});
 }
 
 TEST_CASE("sharded_map: one shard is locked by its number") {
@@ -231,7 +297,8 @@ TEST_CASE("sharded_map: the number of shards is a power of two, at most 64") {
     CHECK(sharded_map<int, int>(5).shard_count() == 8);
     CHECK(sharded_map<int, int>(64).shard_count() == 64);
     CHECK_THROWS_AS((sharded_map<int, int>(0)), std::invalid_argument);
-    CHECK_THROWS_AS((sharded_map<int, int>(65)), std::invalid_argument);
+    for (const std::size_t many : {std::size_t{65}, SIZE_MAX})
+        CHECK_THROWS_AS((sharded_map<int, int>(many)), std::invalid_argument);
 }
 
 TEST_CASE("seeded_hash: is SipHash-1-3") {
@@ -282,4 +349,23 @@ TEST_CASE("sharded_map: keys may be numbers with a point, pairs and tuples") {
     triples.insert_or_assign(triple("a", 1.5f, {1, 2}), 3);
     CHECK(triples.find(triple("a", 1.5f, {1, 2})) == 3);
     CHECK(triples.find(triple("a", 1.5f, {2, 1})) == std::nullopt);
+}
+
+TEST_CASE("sharded_map: a struct is hashed as a tuple of its parts") {
+    struct place {
+        std::string host;
+        char kind;
+        int port;
+        bool operator==(const place&) const = default;
+    };
+    struct hash_of_place {
+        sluice::seeded_hash parts{};
+        std::size_t operator()(const place& key) const {
+            return parts(std::tie(key.host, key.kind, key.port));
+        }
+    };
+    sharded_map<place, int, std::monostate, hash_of_place> map;
+    map.insert_or_assign(place{"a", 't', 1}, 2);
+    CHECK(map.find(place{"a", 't', 1}) == 2);
+    CHECK(map.find(place{"a", 't', 2}) == std::nullopt);
 }
