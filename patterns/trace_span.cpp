@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <optional>
 #include <stdexcept>
 
@@ -49,7 +50,10 @@ void span_queue::push(std::unique_ptr<span_record> ended) noexcept {
     } catch (const channel_closed&) {
         // Dropped, as the stats say.
     }
-    if (taken) return;
+    if (!taken) drop();
+}
+
+void span_queue::drop() noexcept {
     const std::lock_guard guard(mutex_);
     ++stats_.dropped;
 }
@@ -58,8 +62,13 @@ task<std::vector<span_record>> span_queue::pop() {
     std::vector<span_record> batch;
     auto next = co_await ended_.recv();
     while (next) {
-        batch.push_back(std::move(**next));
+        try {
+            batch.push_back(std::move(**next));
+        } catch (const std::bad_alloc&) {
+            drop();
+        }
         next = batch.size() < most_in_a_batch ? ended_.try_recv() : std::nullopt;
+        if (!next && batch.empty()) next = co_await ended_.recv();  // all were dropped
     }
     co_return batch;
 }

@@ -71,7 +71,7 @@ struct tracer_options {
 /// What has become of the recorded spans.
 struct tracer_stats {
     std::uint64_t exported = 0;  // the exporter took them
-    std::uint64_t dropped = 0;   // the queue was full, or the tracer closed
+    std::uint64_t dropped = 0;   // the queue was full, the tracer closed, or memory scarce
     std::uint64_t failed = 0;    // the exporter failed with them
 };
 
@@ -97,6 +97,8 @@ public:
     tracer_stats stats() const;
 
 private:
+    void drop() noexcept;
+
     const std::chrono::nanoseconds wall_offset_;  // from sluice::now()
     const double ratio_;
     const chan<std::unique_ptr<span_record>> ended_;
