@@ -24,11 +24,30 @@ sluice::task<> screen(sluice::ring_channel<int> pictures) {
                 static_cast<int>(c.received), static_cast<int>(c.dropped));
 }
 
+// As fast as it can.
+sluice::task<> replay(sluice::ring_channel<int> pictures) {
+    for (int n = 0; n < 10'000; ++n) {
+        pictures.send(n);
+        if (n % 100 == 0) co_await sluice::yield();  // send() lets nobody else run
+    }
+    pictures.close();
+}
+
+sluice::task<> look_at_last(sluice::ring_channel<int> pictures) {
+    int last = 0;
+    while (auto picture = co_await pictures.recv()) last = *picture;
+    std::printf("the replay ends with picture %d\n", last);
+}
+
 sluice::task<> show() {
     sluice::ring_channel<int> pictures(2);
     sluice::wait_group both;
     both.go(camera, pictures);
     both.go(screen, pictures);
+    co_await both.wait();
+    const sluice::ring_channel<int> again(2);
+    both.go(replay, again);
+    both.go(look_at_last, again);
     co_await both.wait();
 }
 
@@ -46,3 +65,4 @@ int main() {
 // picture 18
 // picture 19
 // 20 sent = 8 shown + 12 dropped
+// the replay ends with picture 9999
