@@ -1,5 +1,6 @@
 #include <sluice/io/tcp.hpp>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <mutex>
@@ -89,9 +90,14 @@ simulated_stream& stream_of(simulated_socket& s) noexcept {
     return static_cast<simulated_stream&>(s);
 }
 
+// While it is written the gate is held: a peer that reads as fast as this host copies would see to
+// it that neither a call nor an attempt of many ends.
+constexpr std::size_t most_at_once = 256 * 1024;
+
 ssize_t send_some(const descriptor& to, std::span<const std::byte> bytes) noexcept {
     if (simulated_socket* const s = to.simulated()) return stream_of(*s).send(bytes);
-    return uninterrupted([&] { return ::send(to.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL); });
+    const std::size_t size = std::min(bytes.size(), most_at_once);
+    return uninterrupted([&] { return ::send(to.fd(), bytes.data(), size, MSG_NOSIGNAL); });
 }
 
 }  // namespace
@@ -158,9 +164,11 @@ write_leaf::result_type write_leaf::take() const noexcept {
 }
 
 int write_all_leaf::attempt() noexcept {
-    while (!bytes_.empty()) {
+    for (std::size_t sent = 0; !bytes_.empty();) {
+        if (sent >= most_at_once && of().serve_writers_later()) return EAGAIN;
         const ssize_t n = send_some(of(), bytes_);
         if (n < 0) return static_cast<int>(-n);
+        sent += static_cast<std::size_t>(n);
         bytes_ = bytes_.subspan(static_cast<std::size_t>(n));
     }
     return 0;

@@ -48,15 +48,15 @@ public:
     /// buffer it may be wrong.
     readable_operation readable() const;
 
-    /// Operation: waits for room in the socket's buffer and writes what fits, at least one byte of
-    /// a non-empty span.
+    /// Operation: waits for room in the socket's buffer and writes what fits, 256 KiB at most and
+    /// at least one byte of a non-empty span.
     write_operation write(std::span<const std::byte> bytes) const;
     write_operation write(std::string_view text) const {
         return write(std::as_bytes(std::span(text)));
     }
 
-    /// Operation, but for select: writes everything. When it is bounded by within() and fails, some
-    /// bytes may have gone.
+    /// Operation, but for select: writes everything, in parts of some 256 KiB, between which other
+    /// tasks run. When it is bounded by within() and fails, some bytes may have gone.
     write_all_operation write_all(std::span<const std::byte> bytes) const;
     write_all_operation write_all(std::string_view text) const {
         return write_all(std::as_bytes(std::span(text)));

@@ -154,6 +154,38 @@ void descriptor::edge(edges e) noexcept {
     wakes.wake_in_turn();
 }
 
+bool descriptor::serve_writers_later() noexcept {
+    if (writers_later_) return true;
+    if (sluice::detail::current_worker() == nullptr || fd_ == in_memory) return false;
+    try {
+        auto* const turn = sluice::detail::make_pooled<writers_turn>();
+        turn->resume = &take_turn;
+        turn->destroy = &sluice::detail::action_mark;
+        turn->of = this;
+        ref();
+        writers_later_ = true;
+        sluice::detail::run_last(turn);
+        return true;
+    } catch (const std::bad_alloc&) {
+        return false;
+    }
+}
+
+void descriptor::take_turn(void* self) noexcept {
+    auto* const turn = static_cast<writers_turn*>(static_cast<sluice::detail::runnable*>(self));
+    descriptor& d = *turn->of;
+    sluice::detail::destroy_pooled(turn);
+    wake_list wakes;
+    {
+        const std::lock_guard guard(d.gate_);
+        d.writers_later_ = false;
+        d.ready_[index(side::write)] = readiness::edge;
+        d.serve(side::write, wakes);
+    }
+    wakes.wake_in_turn();
+    d.unref();
+}
+
 bool descriptor::queue(std::span<const std::byte> bytes) noexcept {
     try {
         auto* const c = ::new (frame_pool::allocate(sizeof(chunk) + bytes.size()))

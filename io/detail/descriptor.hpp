@@ -13,14 +13,15 @@
 //   in memory stands in place of the number; it tells edges without a registration.
 //
 // Invariants (under gate_)
-//   Whoever waits at a side waits because an attempt there would block.
-//   ready_[side] is `no` only if the last attempt would have blocked and no edge has come since, so
-//   that waiting is safe. Edges change it to `edge`, and it becomes `no` only by an attempt made
-//   under the gate. A short read also clears it, to spare the call that would find the socket
-//   empty, unless the peer has hung up: the edge that told so will not come again. While the
-//   receive stands, nobody else reads from the socket: the bytes would change their order. The
-//   number is closed when no registration is left, never before, so that it cannot be reused while
-//   the kernel may still report on it.
+//   Whoever waits at a side waits because an attempt there would block, or, to write, because one
+//   who has written a part is to go on first, in its turn (serve_writers_later()).
+//   ready_[side] is `no` only if the last attempt would have blocked, or ended with such a part,
+//   and no edge has come since, so that waiting is safe. Edges change it to `edge`, and it becomes
+//   `no` only by an attempt made under the gate. A short read also clears it, to spare the call
+//   that would find the socket empty, unless the peer has hung up: the edge that told so will not
+//   come again. While the receive stands, nobody else reads from the socket: the bytes would change
+//   their order. The number is closed when no registration is left, never before, so that it cannot
+//   be reused while the kernel may still report on it.
 //
 // Rejected: receiving straight into the task's buffer by io_uring (a lost race could have taken
 // bytes already, and each cancellation needs the kernel's answer before the task may go on), one
@@ -88,6 +89,10 @@ public:
     }
     /// A read filled its buffer: there may be more.
     void not_drained() noexcept { ready_[index(side::read)] = readiness::unknown; }
+    /// An attempt to write has done its part, and there may be room for more. Whoever waits to
+    /// write is served again, as by an edge, when all that is ready on this worker has run. False:
+    /// there is no worker here or no memory for that, or what is in memory is soon full.
+    bool serve_writers_later() noexcept;
     void enlist(side s, sluice::detail::leaf& l) noexcept;
     void stepped_out(sluice::detail::leaf& l) noexcept;
     /// Makes sure that edges are reported. Returns errno.
@@ -143,6 +148,9 @@ private:
         std::uint32_t size;
         std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
     };
+    struct writers_turn : sluice::detail::runnable {
+        descriptor* of = nullptr;  // with a reference
+    };
     // Addresses that are only fetched: nothing need stand there any more. Written under gate_.
     struct last_reader {
         sluice::detail::atomic<std::uintptr_t> leaf{0};
@@ -166,6 +174,7 @@ private:
     static std::size_t index(side s) noexcept { return static_cast<std::size_t>(s); }
     void serve(side s, sluice::detail::wake_list& wakes) noexcept;
     void start_over(side s, sluice::detail::wake_list& wakes) noexcept;
+    static void take_turn(void* self) noexcept;
     int start(registration& r) noexcept;
     void stop_receive() noexcept;
     std::size_t take_chunks(std::span<std::byte> into) noexcept;
@@ -181,6 +190,7 @@ private:
     bool number_closed_ = false;
     bool receive_stopped_ = false;         // its end has been asked for
     bool bulk_ = false;                    // this stream is read by calls
+    bool writers_later_ = false;           // a writers_turn is in a worker's queue
     int receive_end_ = open;               // else 0 for the end of the stream, or errno
     chunk* first_ = nullptr;               // received and not taken yet
     std::span<const std::byte> arriving_;  // behind them, during received(): the reactor's buffer

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <vector>
 
+#include <sluice/runtime/context.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
@@ -154,6 +155,91 @@ TEST_CASE("write_all: the deadline fires when the peer never reads") {
         // Full: not a byte more fits, and a try says so.
         const auto full = co_await sluice::within(0s, both.client.write("x"));
         EXPECT(failed_with(full, sluice::errc::deadline_exceeded));
+    });
+}
+
+namespace {
+
+// Some parts of a write_all, which a socket's buffer takes all at once.
+constexpr std::size_t some_parts = std::size_t{1} << 20;
+
+task<> drain(const tcp_stream* from) {
+    std::vector<std::byte> buffer(some_parts);
+    const std::size_t n = co_await read_full(*from, buffer);
+    EXPECT(n <= buffer.size());
+}
+
+task<> count_turns(int* turns, const bool* over) {
+    for (; !*over; ++*turns) co_await sluice::yield();
+}
+
+task<> write_beside_another() {
+    if (sluice::stats().workers != 1) co_return;  // with more, others run all the time
+    const pair both = co_await connected();
+    const std::vector<std::byte> bytes(some_parts);
+    int turns = 0;
+    bool over = false;
+    sluice::wait_group all;
+    all.go(count_turns, &turns, &over);
+    all.go(drain, &both.server);
+    const auto wrote = co_await both.client.write_all(bytes);
+    over = true;
+    EXPECT(wrote.has_value());
+    EXPECT(turns > 1);
+    co_await all.wait();
+}
+
+task<> write_until_canceled() {
+    if (sluice::stats().workers != 1) co_return;  // with more, it may be over before
+    pair both = co_await connected();
+    const std::vector<std::byte> bytes(some_parts);
+    auto made = sluice::with_cancel(sluice::background());
+    sluice::wait_group all;
+    all.go(
+        [](sluice::cancel_function* cancel) -> task<> {
+            (*cancel)();
+            co_return;
+        },
+        &made.second);
+    all.go(drain, &both.server);
+    const auto wrote = co_await sluice::within(made.first, both.client.write_all(bytes));
+    EXPECT(failed_with(wrote, sluice::errc::canceled));
+    both.client.close();
+    co_await all.wait();
+}
+
+task<> write_letter(const tcp_stream* to, char letter) {
+    const std::vector<std::byte> bytes(some_parts, static_cast<std::byte>(letter));
+    const auto wrote = co_await to->write_all(bytes);
+    EXPECT(wrote.has_value());
+}
+
+task<> write_three_at_once() {
+    const pair both = co_await connected();
+    sluice::wait_group all;
+    for (const char letter : {'a', 'b', 'c'}) all.go(write_letter, &both.client, letter);
+    std::vector<std::byte> got(3 * some_parts);
+    const std::size_t n = co_await read_full(both.server, got);
+    EXPECT(n == got.size());
+    int changes = 0;
+    for (std::size_t i = 1; i != got.size(); ++i) changes += got[i] != got[i - 1] ? 1 : 0;
+    EXPECT(changes == 2);
+    co_await all.wait();
+}
+
+}  // namespace
+
+TEST_CASE("write_all: other tasks run between its parts") {
+    everywhere(write_beside_another);
+}
+
+TEST_CASE("write_all: a context ends it although there is room for everything") {
+    everywhere(write_until_canceled);
+}
+
+TEST_CASE("write_all: what one writes stands together although others wait to write") {
+    everywhere([]() -> task<> {
+        for (int round = 0; round != 10; ++round) co_await write_three_at_once();
     });
 }
 
