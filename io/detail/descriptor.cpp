@@ -28,6 +28,14 @@ std::uintptr_t address_of(const void* p) noexcept {
     return reinterpret_cast<std::uintptr_t>(p);
 }
 
+// A linger of zero asks close() for a reset, which no end of the stream may come before.
+bool resets_at_close(int fd) noexcept {
+    linger l{};
+    socklen_t size = sizeof l;
+    return ::getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &size) == 0 && l.l_onoff != 0 &&
+           l.l_linger == 0;
+}
+
 }  // namespace
 
 descriptor* descriptor::make(int fd) {
@@ -295,7 +303,7 @@ void descriptor::close() noexcept {
             number_closed_ = true;
         } else {
             // The peer learns of it now; on what is no socket this does nothing.
-            ::shutdown(fd_, SHUT_RDWR);
+            if (!resets_at_close(fd_)) ::shutdown(fd_, SHUT_RDWR);
             if (poll_.home != nullptr) poll_.home->stop(poll_);
             stop_receive();
         }

@@ -133,6 +133,21 @@ TEST_CASE("close: with a read in flight the peer sees the end at once") {
     });
 }
 
+TEST_CASE("close: with a linger of zero the peer sees a reset and no end before it") {
+    everywhere([]() -> task<> {
+        for (int round = 0; round != 20; ++round) {
+            pair both = co_await connected();
+            std::array<char, 8> buffer;
+            const auto none = co_await sluice::within(100us, both.client.read(buffer));
+            EXPECT(failed_with(none, sluice::errc::deadline_exceeded));
+            close_resets(both.client);
+            both.client.close();
+            const auto end = co_await sluice::within(10s, both.server.read(buffer));
+            EXPECT(failed_with(end, std::errc::connection_reset));
+        }
+    });
+}
+
 TEST_CASE("close: the number of a watched stream comes back") {
     everywhere([]() -> task<> {
         const tcp_listener l = listener();
