@@ -18,10 +18,11 @@
 //   ready_[side] is `no` only if the last attempt would have blocked, or ended with such a part,
 //   and no edge has come since, so that waiting is safe. Edges change it to `edge`, and it becomes
 //   `no` only by an attempt made under the gate. A short read also clears it, to spare the call
-//   that would find the socket empty, unless the peer has hung up: the edge that told so will not
-//   come again. While the receive stands, nobody else reads from the socket: the bytes would change
-//   their order. The number is closed when no registration is left, never before, so that it cannot
-//   be reused while the kernel may still report on it.
+//   that would find the socket empty, unless the peer has hung up, for the edge that told so will
+//   not come again, or has sent urgent data, at which a read ends. While the receive stands, nobody
+//   else reads from the socket: the bytes would change their order. The number is closed when no
+//   registration is left, never before, so that it cannot be reused while the kernel may still
+//   report on it.
 //
 // Rejected: receiving straight into the task's buffer by io_uring (a lost race could have taken
 // bytes already, and each cancellation needs the kernel's answer before the task may go on), one
@@ -126,7 +127,7 @@ public:
     struct edges {
         bool read;
         bool write;
-        bool hang_up;
+        bool hang_up;  // or urgent data: from now on a short read proves nothing
     };
     /// Something has happened; takes the gate, and serves those who wait.
     void edge(edges e) noexcept;

@@ -47,7 +47,7 @@ epoll_reactor::~epoll_reactor() {
 int epoll_reactor::start(registration& r) noexcept {
     if (r.kind != registration_kind::poll) return ENOTSUP;
     epoll_event event{};
-    event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    event.events = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET;
     event.data.ptr = &r;
     if (::epoll_ctl(epoll_fd_, EPOLL_CTL_ADD, r.of.fd(), &event) != 0) return errno;
     add_to_list(r);
@@ -76,7 +76,7 @@ bool epoll_reactor::poll(unsigned) noexcept {
         }
         static_cast<registration*>(e.data.ptr)
             ->of.edge({(e.events & EPOLLIN) != 0, (e.events & EPOLLOUT) != 0,
-                       (e.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0});
+                       (e.events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP | EPOLLPRI)) != 0});
     }
     end_stopped();
     harvest_lock_.unlock();

@@ -23,7 +23,7 @@ namespace {
 constexpr unsigned entries = 256;
 constexpr unsigned least_entries = 64;
 constexpr unsigned completions_per_entry = 16;
-constexpr unsigned watched_events = POLLIN | POLLOUT | POLLRDHUP;
+constexpr unsigned watched_events = POLLIN | POLLOUT | POLLPRI | POLLRDHUP;
 
 // A call posts 20 completions at most (kernels from 6.12 on). Three make larger batches, and yet no
 // more tasks than a worker runs until it polls again (worker::fairness), so that its queue does not
@@ -346,7 +346,7 @@ void uring_reactor::complete(const io_uring_cqe& cqe) noexcept {
 void uring_reactor::complete_poll(registration& r, int events) noexcept {
     if (events < 0) return;
     r.of.edge({(events & POLLIN) != 0, (events & POLLOUT) != 0,
-               (events & (POLLHUP | POLLERR | POLLRDHUP)) != 0});
+               (events & (POLLHUP | POLLERR | POLLRDHUP | POLLPRI)) != 0});
 }
 
 void uring_reactor::complete_receive(registration& r, const io_uring_cqe& cqe) noexcept {

@@ -143,6 +143,47 @@ TEST_CASE("tcp_stream: the end of the stream wakes a read that waits") {
     });
 }
 
+namespace {
+
+// `bulk`: after reads of whole buffers, which on io_uring end the stream's receive.
+task<> read_around_urgent_data(bool bulk) {
+    const pair both = co_await connected();
+    std::array<char, 8192> buffer{};
+    const auto early = co_await sluice::within(100us, both.server.read(buffer));
+    EXPECT(failed_with(early, sluice::errc::deadline_exceeded));
+    if (bulk) {
+        for (int round = 0; round != 10; ++round) {
+            const auto wrote = co_await both.client.write_all(std::as_bytes(std::span(buffer)));
+            EXPECT(wrote.has_value());
+            const std::size_t n =
+                co_await read_full(both.server, std::as_writable_bytes(std::span(buffer)));
+            EXPECT(n == buffer.size());
+        }
+        const auto none = co_await sluice::within(100us, both.server.read(buffer));
+        EXPECT(failed_with(none, sluice::errc::deadline_exceeded));
+    }
+    const int client = both.client.native_handle();
+    EXPECT(::send(client, "abc", 3, MSG_NOSIGNAL) == 3);
+    EXPECT(::send(client, "!", 1, MSG_NOSIGNAL | MSG_OOB) == 1);
+    EXPECT(::send(client, "def", 3, MSG_NOSIGNAL) == 3);
+    std::string got;
+    while (got.size() < 6) {
+        const auto there = co_await sluice::within(5s, both.server.readable());
+        if (!EXPECT(there.has_value())) co_return;
+        const auto n = co_await sluice::within(5s, both.server.read(buffer));
+        if (!EXPECT(n.has_value() && *n != 0)) co_return;
+        got.append(buffer.data(), *n);
+    }
+    EXPECT(got == "abcdef");
+}
+
+}  // namespace
+
+TEST_CASE("tcp_stream: what follows urgent data is read without a further edge") {
+    everywhere(read_around_urgent_data, false);
+    everywhere(read_around_urgent_data, true);
+}
+
 TEST_CASE("tcp_stream: empty spans are written at once") {
     everywhere([]() -> task<> {
         const pair both = co_await connected();
