@@ -93,6 +93,12 @@ bool nudges_are_handled() noexcept {
     return ::sigaction(SIGURG, &action, nullptr) == 0;
 }
 
+// By the system call: liburing 2.3 declares the function and does not export it.
+void enable(const io_uring& ring) noexcept {
+    if ((ring.flags & IORING_SETUP_R_DISABLED) != 0)
+        ::syscall(SYS_io_uring_register, ring.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
+}
+
 }  // namespace
 
 int uring_reactor::open_ring(io_uring& ring) noexcept {
@@ -132,7 +138,11 @@ int uring_reactor::probe() noexcept {
                           ::io_uring_opcode_supported(operations, IORING_OP_POLL_ADD) &&
                           ::io_uring_opcode_supported(operations, IORING_OP_ASYNC_CANCEL);
     ::io_uring_free_probe(operations);
+    enable(ring);
+    ::io_uring_prep_nop(::io_uring_get_sqe(&ring));
+    const int submitted = ::io_uring_submit(&ring);  // a policy may refuse just this call
     ::io_uring_queue_exit(&ring);
+    if (submitted < 0) return -submitted;
     return complete ? 0 : ENOSYS;
 }
 
@@ -165,10 +175,7 @@ io_uring_sqe* uring_reactor::next_sqe() noexcept {
 }
 
 void uring_reactor::begin() noexcept {
-    // By the system call: liburing 2.3 declares the function and does not export it.
-    if ((ring_.flags & IORING_SETUP_R_DISABLED) != 0) {
-        ::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0);
-    }
+    enable(ring_);
     outer_ring_ = std::exchange(nudged_ring, &ring_);
     // A program that embeds workers may have blocked all signals.
     nudges_were_blocked_ = mask_nudges(SIG_UNBLOCK);

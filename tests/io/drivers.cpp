@@ -113,9 +113,9 @@ task<> read_beside_short_tasks(int count) {
     }
 }
 
-void fall_back_when_denied(int error) {
-    in_child([error] {
-        if (!EXPECT(deny_call(SYS_io_uring_setup, error))) return;
+void fall_back_when_denied(long call, int error) {
+    in_child([call, error] {
+        if (!EXPECT(deny_call(call, error))) return;
         for (const unsigned workers : {1u, 2u}) {
             const std::string why =
                 "io_uring is refused: " + std::error_code(error, std::generic_category()).message();
@@ -129,11 +129,15 @@ void fall_back_when_denied(int error) {
 }  // namespace
 
 TEST_CASE("driver: where io_uring is not permitted epoll takes its place and says why") {
-    fall_back_when_denied(EPERM);
+    fall_back_when_denied(SYS_io_uring_setup, EPERM);
 }
 
 TEST_CASE("driver: where io_uring does not exist epoll takes its place and says why") {
-    fall_back_when_denied(ENOSYS);
+    fall_back_when_denied(SYS_io_uring_setup, ENOSYS);
+}
+
+TEST_CASE("driver: where io_uring takes no requests epoll takes its place and says why") {
+    fall_back_when_denied(SYS_io_uring_enter, EPERM);
 }
 
 TEST_CASE("driver: epoll needs no call that kernels before 5.11 lack") {
