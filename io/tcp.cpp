@@ -94,10 +94,12 @@ simulated_stream& stream_of(simulated_socket& s) noexcept {
 // it that neither a call nor an attempt of many ends.
 constexpr std::size_t most_at_once = 256 * 1024;
 
-ssize_t send_some(const descriptor& to, std::span<const std::byte> bytes) noexcept {
+ssize_t send_some(descriptor& to, std::span<const std::byte> bytes) noexcept {
     if (simulated_socket* const s = to.simulated()) return stream_of(*s).send(bytes);
     const std::size_t size = std::min(bytes.size(), most_at_once);
-    return uninterrupted([&] { return ::send(to.fd(), bytes.data(), size, MSG_NOSIGNAL); });
+    const ssize_t n =
+        uninterrupted([&] { return ::send(to.fd(), bytes.data(), size, MSG_NOSIGNAL); });
+    return n == -EPIPE ? -to.broken_pipe() : n;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <new>
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -266,10 +267,22 @@ ssize_t descriptor::take_received(std::span<std::byte> into) noexcept {
     if (receive_.home != nullptr && !has_received()) would_block(side::read);
     if (n != 0 || into.empty()) return static_cast<ssize_t>(n);
     if (receive_end_ == open) return -EAGAIN;
-    // An error is told once, as the socket would do; for ever the end of the stream, and that bytes
-    // were dropped for want of memory.
-    if (receive_end_ == 0 || receive_end_ == ENOMEM) return -receive_end_;
+    if (!error_is_untold()) return -receive_end_;
     return -std::exchange(receive_end_, open);
+}
+
+// An error is told once, as the socket would do; for ever the end of the stream, and that bytes
+// were dropped for want of memory.
+bool descriptor::error_is_untold() const noexcept {
+    return receive_end_ != open && receive_end_ != 0 && receive_end_ != ENOMEM;
+}
+
+int descriptor::broken_pipe() noexcept {
+    if (error_is_untold()) return std::exchange(receive_end_, open);
+    if (receive_.home == nullptr || receive_end_ != open) return EPIPE;
+    // Of a connection that is over the receive is too, and its end lets whoever waits try again.
+    pollfd p{fd_, 0, 0};
+    return ::poll(&p, 1, 0) == 1 && (p.revents & POLLHUP) != 0 ? EAGAIN : EPIPE;
 }
 
 void descriptor::ended(registration& r) noexcept {

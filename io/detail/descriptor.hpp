@@ -108,6 +108,9 @@ public:
     }
     /// What a read of the socket would give: a count, 0 at the end, or -errno.
     ssize_t take_received(std::span<std::byte> into) noexcept;
+    /// What a write gives that found the pipe broken: the error of the connection, if the receive
+    /// has taken it from the socket and nobody knows of it yet. EAGAIN: it may be about to.
+    int broken_pipe() noexcept;
 
     // The reactor.
 
@@ -178,6 +181,7 @@ private:
     static void take_turn(void* self) noexcept;
     int start(registration& r) noexcept;
     void stop_receive() noexcept;
+    bool error_is_untold() const noexcept;
     std::size_t take_chunks(std::span<std::byte> into) noexcept;
     bool queue(std::span<const std::byte> bytes) noexcept;
 

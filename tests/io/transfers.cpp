@@ -124,6 +124,50 @@ task<> reset_in_mid_write() {
     co_await writer.join();
 }
 
+// On io_uring the server's receive stands then.
+task<> wait_in_vain_to_read(const tcp_stream* from) {
+    std::array<char, 4> buffer;
+    const auto none = co_await sluice::within(100us, from->read(buffer));
+    EXPECT(failed_with(none, sluice::errc::deadline_exceeded));
+}
+
+task<> expect_broken(const tcp_stream* s) {
+    const auto later = co_await s->write("x");
+    EXPECT(failed_with(later, std::errc::broken_pipe));
+    std::array<char, 4> buffer;
+    const auto end = co_await s->read(buffer);
+    EXPECT(end == 0u);
+}
+
+task<> reset_while_nobody_waits() {
+    pair both = co_await connected();
+    co_await wait_in_vain_to_read(&both.server);
+    close_resets(both.client);
+    both.client.close();
+    const auto told = co_await both.server.readable();
+    EXPECT(told.has_value());
+    const auto first = co_await both.server.write_all("x");
+    EXPECT(failed_with(first, std::errc::connection_reset));
+    co_await expect_broken(&both.server);
+}
+
+task<> reset_while_a_write_waits(std::uint32_t round) {
+    pair both = co_await connected();
+    co_await wait_in_vain_to_read(&both.server);
+    auto writer = sluice::spawn(
+        [](const tcp_stream* to) -> task<> {
+            static const std::vector<std::byte> bytes(much);
+            const auto first = co_await to->write_all(bytes);
+            EXPECT(failed_with(first, std::errc::connection_reset));
+        },
+        &both.server);
+    co_await yield_times(20 * (round % 5));
+    close_resets(both.client);
+    both.client.close();
+    co_await writer.join();
+    co_await expect_broken(&both.server);
+}
+
 }  // namespace
 
 TEST_CASE("tcp_stream: 64 MiB in both directions at once arrive byte for byte") {
@@ -140,6 +184,15 @@ TEST_CASE("write_all: a reset in the middle is one error and no signal") {
         for (int round = 0; round != 20; ++round) co_await reset_in_mid_write();
     });
     CHECK(broken_pipes == 0);
+}
+
+TEST_CASE("tcp_stream: a reset is told once to the first who comes") {
+    everywhere([]() -> task<> {
+        for (std::uint32_t round = 0; round != 20; ++round) {
+            co_await reset_while_nobody_waits();
+            co_await reset_while_a_write_waits(round);
+        }
+    });
 }
 
 TEST_CASE("write_all: the deadline fires when the peer never reads") {
