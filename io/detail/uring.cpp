@@ -264,7 +264,9 @@ void uring_reactor::flush() noexcept {
     while (::io_uring_sq_ready(&ring_) != 0) {
         const int n = submit_once();
         if (n == -EBUSY || n == -EAGAIN) {
-            reap();  // the completion queue is full, or the kernel short of memory
+            // The completion queue is full, or the kernel short of memory: then tasks and timers
+            // go on, and the requests wait for the next call.
+            if (!reap()) return;
             continue;
         }
         if (n != -EINTR) return;

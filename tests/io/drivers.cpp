@@ -140,6 +140,19 @@ TEST_CASE("driver: where io_uring takes no requests epoll takes its place and sa
     fall_back_when_denied(SYS_io_uring_enter, EPERM);
 }
 
+TEST_CASE("driver: while the kernel takes no requests tasks and timers go on") {
+    in_child([] {
+        sluice::run(with(1, driver_kind::automatic), []() -> task<> {
+            const tcp_listener l = listener();
+            if (!EXPECT(deny_call(SYS_io_uring_enter, EAGAIN))) co_return;
+            for (int i = 0; i != 3; ++i) {
+                const auto none = co_await sluice::within(1ms, l.accept());
+                EXPECT(failed_with(none, sluice::errc::deadline_exceeded));
+            }
+        });
+    });
+}
+
 TEST_CASE("driver: epoll needs no call that kernels before 5.11 lack") {
     in_child([] {
         if (!EXPECT(deny_call(SYS_epoll_pwait2, ENOSYS))) return;
