@@ -4,6 +4,7 @@
 //     daemon --serve 7000     serves until SIGTERM or SIGINT: echo hello | nc 127.0.0.1 7000;
 //                             with 0 it takes a free port, and says which
 //     daemon                  serves a client of its own, and ends itself
+#include <atomic>
 #include <sluice/patterns/actor_group.hpp>
 #include <sluice/patterns/graceful_shutdown.hpp>
 #include <sluice/sluice.hpp>
@@ -15,7 +16,7 @@ using sluice::task;
 using jobs_channel = sluice::chan<std::string>;
 
 struct counts {
-    int accepted = 0, answered = 0, done = 0;
+    std::atomic<int> accepted = 0, answered = 0, done = 0;
 };
 
 // Up to the end of a line, which is left away; empty if none comes.
@@ -79,7 +80,7 @@ task<> consume(jobs_channel jobs, counts* all) {
 task<> tick(context ctx, const counts* all) {
     const sluice::ticker every(10s);
     while (auto at = co_await within(ctx, every.recv())) {
-        std::fprintf(stderr, "%d jobs done\n", all->done);  // from one worker: see main()
+        std::fprintf(stderr, "%d jobs done\n", all->done.load());
     }
 }
 
@@ -141,16 +142,14 @@ task<int> daemon_at(std::string address, bool with_client) {
     co_await client.wait();
     for (const std::string& reply : replies) std::printf("client: %s\n", reply.c_str());
     const std::error_code code = why ? std::error_code() : why.error();
-    std::printf("%d accepted, %d answered, %d jobs done, ended by %s\n", all.accepted, all.answered,
-                all.done, code.message().c_str());
+    std::printf("%d accepted, %d answered, %d jobs done, ended by %s\n", all.accepted.load(),
+                all.answered.load(), all.done.load(), code.message().c_str());
     co_return code.category() == sluice::signal_category() ? 0 : 1;
 }
 
 int main(int argc, char** argv) {
     const bool serves = argc == 3 && std::string_view(argv[1]) == "--serve";
-    sluice::options o;
-    o.workers = 1;  // so that tasks may share plain variables
-    return sluice::run(o, daemon_at, serves ? std::string("127.0.0.1:") + argv[2] : "127.0.0.1:0",
+    return sluice::run(daemon_at, serves ? std::string("127.0.0.1:") + argv[2] : "127.0.0.1:0",
                        !serves);
 }
 
