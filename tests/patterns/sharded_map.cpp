@@ -87,9 +87,10 @@ void meet_at_one_key() {
         one.erase();
         CHECK(other.get() == nullptr);
         other.erase();
-        CHECK(&one.emplace() == other.get());
+        const T* const stored = &one.emplace();
+        CHECK(other.get() == stored);
         CHECK(&one.key() == &other.key());
-        CHECK(&other.emplace() == one.get());
+        CHECK(&other.emplace() == stored);
         other.erase();
         CHECK(one.get() == nullptr);
     });
