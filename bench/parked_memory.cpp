@@ -2,27 +2,17 @@
 // in the figure for threads.
 
 #include "measure.hpp"
+#include "resident.hpp"
 
 #include <sluice/channels/chan.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
-#include <unistd.h>
-
-#include <fstream>
 #include <latch>
 #include <thread>
 #include <vector>
 
 namespace {
-
-double resident_bytes() {
-    std::ifstream statm("/proc/self/statm");
-    double size = 0;
-    double resident = 0;
-    statm >> size >> resident;
-    return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
 
 sluice::task<> wait_at(sluice::chan<> gate, sluice::wait_group* ready, sluice::wait_group* ended) {
     ready->done();

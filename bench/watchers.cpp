@@ -5,16 +5,15 @@
 //     watchers task
 //     watchers after_func
 
+#include "resident.hpp"
+
 #include <sluice/runtime/context.hpp>
 #include <sluice/runtime/run.hpp>
 #include <sluice/runtime/spawn.hpp>
 #include <sluice/runtime/sync/wait_group.hpp>
 
-#include <unistd.h>
-
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <string_view>
 
 namespace {
@@ -22,14 +21,6 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr int things = 100'000;
-
-double resident_bytes() {
-    std::ifstream statm("/proc/self/statm");
-    double size = 0;
-    double resident = 0;
-    statm >> size >> resident;
-    return resident * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
 
 double nanoseconds_since(steady_clock::time_point begin) {
     return std::chrono::duration<double, std::nano>(steady_clock::now() - begin).count();

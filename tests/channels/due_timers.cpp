@@ -6,9 +6,7 @@
 #include <chrono>
 #include <cstdint>
 #include <stdexcept>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include <sluice/channels/chan.hpp>
 #include <sluice/runtime/select.hpp>
@@ -26,12 +24,9 @@ namespace {
 
 constexpr std::uint64_t seeds = 200;
 
-task<bool> is_there(const timer& t) {
-    const auto got = co_await select(t.recv(), otherwise);
-    co_return got.index() == 0;
-}
-
-task<bool> is_there(const ticker& t) {
+// Of a timer or a ticker.
+template <class Source>
+task<bool> is_there(const Source& t) {
     const auto got = co_await select(t.recv(), otherwise);
     co_return got.index() == 0;
 }
